@@ -168,7 +168,7 @@ export class Cluster implements AsyncDisposable {
 
   /**
    * Makes a cluster and starts it, in about 1.5 s.
-   * @throws {Error} with the end of the server's log; its directory is kept until the next run then
+   * @throws {Error} with the end of the server's log; nothing is left of it, unless `SKYQ_KEEP` is set
    */
   static async start(options: ClusterOptions = {}): Promise<Cluster> {
     if (!cleaned) cleanStale();
@@ -190,16 +190,21 @@ export class Cluster implements AsyncDisposable {
     };
     if (user !== null) Deno.chownSync(dir, user.uid, user.gid);
     const cluster = new Cluster(address, dir, user);
-    await cluster.#initialise(programs, options);
-    for (let triesLeft = 5;; triesLeft--) {
-      try {
-        await cluster.#launch();
-        return cluster;
-      } catch (error) {
-        if (triesLeft === 0 || !/could not bind|Address already in use/.test(cluster.logTail())) throw error;
-        Deno.removeSync(cluster.logFile);
-        cluster.#usePort(randomPort());
+    try {
+      await cluster.#initialise(programs, options);
+      for (let triesLeft = 5;; triesLeft--) {
+        try {
+          await cluster.#launch();
+          return cluster;
+        } catch (error) {
+          if (triesLeft === 0 || !/could not bind|Address already in use/.test(cluster.logTail())) throw error;
+          Deno.removeSync(cluster.logFile);
+          cluster.#usePort(randomPort());
+        }
       }
+    } catch (error) {
+      await cluster[Symbol.asyncDispose]();
+      throw error;
     }
   }
 
@@ -211,7 +216,6 @@ export class Cluster implements AsyncDisposable {
   async #initialise(programs: Programs, options: ClusterOptions): Promise<void> {
     const { success, stderr, stdout } = await this.#command(join(programs.binDir, "initdb"), [
       "--no-sync",
-      "--no-instructions",
       ...["-D", this.dataDir, "-U", this.superuser, "-A", "trust", "-E", "UTF8", "--locale=C"],
     ]).output();
     if (!success) {
@@ -307,7 +311,8 @@ export class Cluster implements AsyncDisposable {
     while (!this.#isReady()) {
       if (isOver || performance.now() > deadline) {
         if (!isOver) await this.kill9();
-        throw new Error(`Cannot start cluster "${this.name}": see "${this.logFile}"\n${this.logTail()}`);
+        const keep = `SKYQ_KEEP=1 keeps "${this.logFile}"`;
+        throw new Error(`Cannot start cluster "${this.name}": its log (${keep}) ends\n${this.logTail()}`);
       }
       await sleep(10);
     }
@@ -390,8 +395,9 @@ export class Cluster implements AsyncDisposable {
     const pid = postmasterPid(this.dataDir);
     if (supervisor === null) return;
     if (pid !== null && signal(pid, "SIGSTOP")) { // Stopped, so that it starts nothing more between list and kill.
-      for (const child of childrenOf(pid)) signal(child, "SIGKILL");
-      signal(pid, "SIGKILL");
+      const killed = [...childrenOf(pid), pid];
+      for (const each of killed) signal(each, "SIGKILL");
+      while (killed.some(isAlive)) await sleep(1);
     } else {
       signal(supervisor.pid, "SIGKILL");
     }
@@ -404,4 +410,15 @@ export class Cluster implements AsyncDisposable {
     await this.stop("immediate");
     if (!Deno.env.get("SKYQ_KEEP")) removeDir(this.#dir);
   }
+}
+
+/** The variable by which `scripts/test.ts` tells test files where its clusters are: JSON of two addresses. */
+export const PAIR_VARIABLE = "SKYQ_TEST_PAIR";
+
+/** Starts a provider's and a subscriber's cluster at the same time. */
+export function startPair(options: ClusterOptions = {}): Promise<[Cluster, Cluster]> {
+  return Promise.all([
+    Cluster.start({ ...options, name: "provider" }),
+    Cluster.start({ ...options, name: "subscriber" }),
+  ]);
 }

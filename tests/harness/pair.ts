@@ -1,14 +1,11 @@
 /** Two clusters that all tests share, and databases on them that one test file has for itself. */
 import { afterAll } from "vitest";
-import { Cluster, type ClusterAddress } from "./cluster.ts";
+import { Cluster, type ClusterAddress, PAIR_VARIABLE, startPair } from "./cluster.ts";
 
 export interface Pair {
   readonly provider: Cluster;
   readonly subscriber: Cluster;
 }
-
-/** The variable by which `scripts/test.ts` tells test files where its clusters are: JSON of two addresses. */
-export const PAIR_VARIABLE = "SKYQ_TEST_PAIR";
 
 /** Clusters that nobody told us of, so that we stop them. */
 const owned: Cluster[] = [];
@@ -31,11 +28,6 @@ async function openPair(): Promise<Pair> {
   const [provider, subscriber] = await startPair();
   owned.push(provider, subscriber);
   return { provider, subscriber };
-}
-
-/** Starts the two clusters that {@link pair} lends; who calls this disposes of them. */
-export function startPair(): Promise<[Cluster, Cluster]> {
-  return Promise.all([Cluster.start({ name: "provider" }), Cluster.start({ name: "subscriber" })]);
 }
 
 /** A database that one test file has for itself. */

@@ -1,5 +1,5 @@
 /** Finds a PostgreSQL server to run: the machine's own, or one from npm. */
-import { join } from "node:path";
+import { join, relative } from "node:path";
 
 export interface Programs {
   /** Directory with `initdb` and `postgres`. */
@@ -118,7 +118,8 @@ function linkLibraries(packageDir: string): void {
     const path = join(packageDir, target);
     if (exists(path)) continue;
     Deno.mkdirSync(join(path, ".."), { recursive: true });
-    Deno.symlinkSync(join(packageDir, source), path);
+    // Relative, since the package moves to its place afterwards.
+    Deno.symlinkSync(relative(join(path, ".."), join(packageDir, source)), path);
   }
 }
 
