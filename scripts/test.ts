@@ -1,7 +1,7 @@
 /**
  * usage: deno task test [PATH… | deno test's options…]
  *
- * Runs the tests (default: everything below tests/ and bench/) against two clusters that it starts once and stops at
+ * Runs the tests (default: all of them) against two clusters that it starts once and stops at
  * the end. Test files run one after the other, so that a run can be repeated; `SKYQ_TEST_JOBS=N` runs N at a time.
  * `SKYQ_PG_MAJOR` chooses the server's version, `SKYQ_BIN` a compiled binary for the tests that run skyq as a process.
  * The last line is `N passed, N failed`, and `, N skipped` if there are any.
@@ -48,7 +48,7 @@ async function runTests(args: readonly string[]): Promise<Counts> {
   const clusters = await startPair();
   try {
     const jobCount = Deno.env.get("SKYQ_TEST_JOBS");
-    const paths = args.some(exists) ? [] : ["tests", "bench"].filter(exists);
+    const paths = args.some(exists) ? [] : ["tests"];
     const child = new Deno.Command(Deno.execPath(), {
       // Types are `deno task check`'s business.
       args: ["test", "-A", "--no-check", ...(jobCount ? ["--parallel"] : []), ...args, ...paths],

@@ -107,7 +107,7 @@ function postmasterPid(dataDir: string): number | null {
 }
 
 /** Stops servers and removes directories whose maker is dead and whose supervisor did not do it. */
-function cleanStale(): void {
+async function cleanStale(): Promise<void> {
   for (const entry of Deno.readDirSync(TEMP_DIR)) {
     const match = new RegExp(`^${PREFIX}(\\d+)-(\\d+)-`).exec(entry.name);
     if (match === null || processStart(Number(match[1])) === match[2]) continue;
@@ -115,7 +115,10 @@ function cleanStale(): void {
     try {
       const pid = postmasterPid(join(dir, "data"));
       // The number may be another process's by now: a postmaster still has its directory in its command line.
-      if (pid !== null && isAlive(pid) && commandLine(pid).includes(dir)) signal(pid, "SIGQUIT");
+      if (pid !== null && commandLine(pid).includes(dir)) {
+        signal(pid, "SIGQUIT");
+        for (let waitsLeft = 100; waitsLeft > 0 && isAlive(pid); waitsLeft--) await sleep(50);
+      }
       removeDir(dir);
     } catch {
       // Another user's, or its supervisor is at work right now.
@@ -123,7 +126,7 @@ function cleanStale(): void {
   }
 }
 
-let cleaned = false;
+let cleaning: Promise<void> | null = null;
 
 export class Cluster implements AsyncDisposable {
   readonly host = "127.0.0.1";
@@ -171,8 +174,7 @@ export class Cluster implements AsyncDisposable {
    * @throws {Error} with the end of the server's log; nothing is left of it, unless `SKYQ_KEEP` is set
    */
   static async start(options: ClusterOptions = {}): Promise<Cluster> {
-    if (!cleaned) cleanStale();
-    cleaned = true;
+    await (cleaning ??= cleanStale());
     const user = serverUser();
     const programs = await findPrograms(options.major, user);
     const dir = Deno.makeTempDirSync({

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fileURLToPath } from "node:url";
 import { Cluster } from "../../harness/cluster.ts";
-import { isAlive } from "../../harness/proc.ts";
+import { childrenOf, commandLine, isAlive } from "../../harness/proc.ts";
 import { waitFor } from "../../harness/wait_for.ts";
 
 const clusterModule = new URL("../../harness/cluster.ts", import.meta.url).href;
@@ -18,6 +18,27 @@ function exists(path: string): boolean {
 
 function postmasterOf(dataDir: string): number {
   return Number(Deno.readTextFileSync(`${dataDir}/postmaster.pid`).split("\n")[0]);
+}
+
+/** A cluster that another process made, and that process. */
+async function clusterElsewhere(): Promise<{ child: Deno.ChildProcess; dir: string; postmaster: number }> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["eval", "--no-check", "--config", config],
+      `import { Cluster } from "${clusterModule}";
+       const cluster = await Cluster.start();
+       console.log(JSON.stringify(cluster.address));
+       setInterval(() => {}, 1000);`,
+    ],
+    stdin: "null",
+    stdout: "piped",
+  }).spawn();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let line = "";
+  while (!line.includes("\n")) line += (await reader.read()).value ?? "\n";
+  await reader.cancel();
+  const { dataDir, socketDir } = JSON.parse(line);
+  return { child, dir: socketDir, postmaster: postmasterOf(dataDir) };
 }
 
 describe("Cluster", () => {
@@ -104,25 +125,26 @@ describe("Cluster", () => {
   });
 
   it.each(["SIGKILL", "SIGTERM", "SIGINT"] as const)("goes away when its process gets %s", async (name) => {
-    const child = new Deno.Command(Deno.execPath(), {
-      args: [
-        ...["eval", "--no-check", "--config", config],
-        `import { Cluster } from "${clusterModule}";
-         const cluster = await Cluster.start();
-         console.log(JSON.stringify(cluster.address));
-         setInterval(() => {}, 1000);`,
-      ],
-      stdin: "null",
-      stdout: "piped",
-    }).spawn();
-    const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-    let line = "";
-    while (!line.includes("\n")) line += (await reader.read()).value ?? "\n";
-    await reader.cancel();
-    const { dataDir, socketDir } = JSON.parse(line);
-    const postmaster = postmasterOf(dataDir);
+    const { child, dir, postmaster } = await clusterElsewhere();
     child.kill(name);
     await child.status;
-    await waitFor(() => !isAlive(postmaster) && !exists(socketDir), { what: "the server's end" });
+    await waitFor(() => !isAlive(postmaster) && !exists(dir), { what: "the server's end" });
+  });
+
+  it("is cleaned up by the next process when its supervisor was killed as well", async () => {
+    const { child, dir, postmaster } = await clusterElsewhere();
+    const supervisor = childrenOf(child.pid).filter((pid) => commandLine(pid).includes(dir));
+    expect(supervisor.length).toBe(1);
+    for (const pid of [...supervisor.flatMap(childrenOf), ...supervisor]) {
+      if (pid !== postmaster) Deno.kill(pid, "SIGKILL");
+    }
+    child.kill("SIGKILL");
+    await child.status;
+    expect([isAlive(postmaster), exists(dir)]).toEqual([true, true]);
+    const next = await clusterElsewhere();
+    next.child.kill("SIGTERM");
+    await next.child.status;
+    await waitFor(() => !isAlive(postmaster) && !exists(dir), { what: "the server's end" });
+    expect(await cluster.sql("postgres", "select 'untouched'")).toBe("untouched");
   });
 });
