@@ -1,0 +1,13 @@
+// What the host calls: one call per buffer. `abi.ts` has the numbers that go in and out.
+
+export { emitBase, hashMask, layout, outBase, outEnd, partsBase, rowSizeMax } from "./memory";
+export { addTable, reserve, resetRegistry, rowsHeld, setShape, setTable } from "./registry";
+export { forgetRows, scan, skipEvent } from "./scan";
+export { countNet, emitArrays, emitCopyRows, emitOrdered, orderedFrame } from "./emit";
+
+import { ABI } from "./abi";
+
+/** The version of the layout and calls that this module was built with. */
+export function abi(): u32 {
+  return ABI;
+}
