@@ -1,0 +1,186 @@
+/** The one place where what a server, a socket or a library says becomes a `SkyqError`. */
+import { type Fault, messageOf, SkyqError } from "../base/errors.ts";
+
+/** The fields of an ErrorResponse or NoticeResponse that skyq has a use for. */
+export interface ServerFields {
+  /** In English whatever `lc_messages` says: ERROR, FATAL, PANIC, or WARNING, NOTICE, … */
+  severity: string;
+  sqlstate: string;
+  message: string;
+  detail?: string;
+  hint?: string;
+  where?: string;
+  position?: string;
+  schema?: string;
+  table?: string;
+  column?: string;
+  constraint?: string;
+}
+
+/** An ErrorResponse as it came in, before `toSkyqError` has given it a fault. */
+export class ServerError extends Error {
+  constructor(readonly fields: ServerFields) {
+    super(fields.message);
+    this.name = "ServerError";
+  }
+}
+
+export interface TranslateOptions {
+  /** The connection was not yet usable: a broken socket is then `connect`, not `connection-lost`. */
+  connecting?: boolean;
+  /** More facts for the log line. */
+  facts?: Record<string, unknown>;
+}
+
+/**
+ * Translates any error met while doing `act` ("Cannot connect to …", "Cannot run statement on …").
+ * A `SkyqError` comes back as it is.
+ * @throws the error itself when it is a bug of ours (TypeError and its like), so that its stack is printed
+ */
+export function toSkyqError(error: unknown, act: string, options: TranslateOptions = {}): SkyqError {
+  if (error instanceof SkyqError) return error;
+  const fields = serverFields(error);
+  if (fields !== null) return fromServer(fields, act, error, options);
+  const lost = socketTrouble(error);
+  if (lost === null) {
+    if (error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError) throw error;
+    return new SkyqError("sql", `${act}: ${messageOf(error)}`, { facts: options.facts, cause: error });
+  }
+  const fault = lost.fault ?? (options.connecting ? "connect" : "connection-lost");
+  const hint = lost.hint ?? (options.connecting ? HINTS.listen : HINTS.lost);
+  return new SkyqError(fault, `${act}: ${lost.state}`, { hint, facts: options.facts, cause: error });
+}
+
+const HINTS = {
+  listen: "Is the server running, and does it listen there? Check host and port, listen_addresses and the firewall.",
+  lost: "The server may have been restarted, or the network broke; see the server's log.",
+  password: "Check user and password: in the connect string, in PGPASSWORD or in the password file.",
+  hba: "Add a line for this user, database and address to pg_hba.conf on the server and reload it.",
+  certificate:
+    "Check sslrootcert, the server's certificate and its validity, and that host is a name it was issued for.",
+} as const;
+
+/** Our fault and hint for a SQLSTATE; the longest prefix that is in the table counts. The server's own hint comes first. */
+const SQLSTATES: Record<string, { fault: Fault; hint?: string }> = {
+  "08": { fault: "connection-lost" },
+  "08P01": { fault: "protocol" },
+  "25P03": { fault: "connection-lost", hint: "idle_in_transaction_session_timeout ended the session." },
+  "25P04": { fault: "connection-lost", hint: "transaction_timeout ended the session." },
+  "28": { fault: "auth", hint: HINTS.hba },
+  "28P01": { fault: "auth", hint: HINTS.password },
+  "3D000": { fault: "connect", hint: "Create the database, or correct dbname in the connect string." },
+  "40001": { fault: "sql", hint: "Another transaction was in the way; the same work succeeds when tried again." },
+  "40P01": { fault: "sql", hint: "Another transaction was in the way; the same work succeeds when tried again." },
+  "42501": { fault: "privilege", hint: "Grant the missing privilege to the role that skyq connects as." },
+  "53300": { fault: "connect", hint: "The server has no free connection slots; raise max_connections or close some." },
+  "55P03": {
+    fault: "lock-timeout",
+    hint: "Another session holds the lock; pg_locks and pg_blocking_pids() tell which.",
+  },
+  "57014": {
+    fault: "timeout",
+    hint: "Raise the time limit (statement_timeout), or find out why the statement is slow.",
+  },
+  "57P01": { fault: "connection-lost", hint: "An administrator ended the session, or the server shuts down." },
+  "57P02": { fault: "connection-lost", hint: "The server crashed and recovers; see its log." },
+  "57P03": { fault: "connect", hint: "The server starts up, shuts down or recovers; it takes connections later." },
+  "57P05": { fault: "connection-lost", hint: "idle_session_timeout ended the session." },
+};
+
+function fromServer(fields: ServerFields, act: string, cause: unknown, options: TranslateOptions): SkyqError {
+  const known = SQLSTATES[fields.sqlstate] ?? SQLSTATES[fields.sqlstate.slice(0, 2)];
+  const isFatal = fields.severity === "FATAL" || fields.severity === "PANIC";
+  const fault = known?.fault ?? (isFatal ? (options.connecting ? "connect" : "connection-lost") : "sql");
+  const { message, sqlstate, hint, ...facts } = fields;
+  return new SkyqError(fault, `${act}: ${message}`, {
+    hint: hint ?? known?.hint,
+    facts: { sqlstate, ...facts, ...options.facts },
+    sqlstate,
+    cause,
+  });
+}
+
+/** The server's fields, whether our own connection or postgres.js brought them; null when it is no server's error. */
+function serverFields(error: unknown): ServerFields | null {
+  if (error instanceof ServerError) return error.fields;
+  if (!(error instanceof Error) || error.name !== "PostgresError") return null;
+  const from = error as unknown as Record<string, string | undefined>;
+  const fields: ServerFields = {
+    severity: from.severity ?? "ERROR",
+    sqlstate: from.code ?? "",
+    message: error.message,
+  };
+  const renamed = { schema: "schema_name", table: "table_name", column: "column_name", constraint: "constraint_name" };
+  for (const key of ["detail", "hint", "where", "position"] as const) if (from[key]) fields[key] = from[key];
+  for (const [key, name] of Object.entries(renamed) as [keyof ServerFields, string][]) {
+    if (from[name]) fields[key] = from[name];
+  }
+  return fields;
+}
+
+interface SocketTrouble {
+  state: string;
+  fault?: Fault;
+  hint?: string;
+}
+
+/** By error class of Deno or code of node:net and postgres.js. */
+const SOCKET_TROUBLES: Record<string, SocketTrouble> = {
+  ConnectionRefused: { state: "connection refused", fault: "connect", hint: HINTS.listen },
+  NotFound: { state: "no such socket", fault: "connect", hint: HINTS.listen },
+  PermissionDenied: {
+    state: "permission denied on the socket",
+    fault: "connect",
+    hint: "The user that runs skyq must have access to the socket's directory.",
+  },
+  TimedOut: { state: "timed out" },
+  HostUnreachable: { state: "host unreachable", fault: "connect" },
+  NetworkUnreachable: { state: "network unreachable", fault: "connect" },
+  AddrNotAvailable: { state: "address not available", fault: "connect" },
+  ConnectionReset: { state: "connection reset" },
+  ConnectionAborted: { state: "connection aborted" },
+  BrokenPipe: { state: "the server closed the connection" },
+  UnexpectedEof: { state: "the server closed the connection" },
+  NotConnected: { state: "the connection is closed" },
+  BadResource: { state: "the connection is closed" },
+  Interrupted: { state: "the connection is closed" },
+  ENOTFOUND: { state: "host name not found", fault: "connect", hint: "Check the host name and the name service." },
+  EAI_AGAIN: { state: "host name could not be looked up", fault: "connect", hint: "Check the name service." },
+  CONNECTION_CLOSED: { state: "the server closed the connection" },
+  CONNECTION_ENDED: { state: "the connection is closed" },
+  CONNECTION_DESTROYED: { state: "the connection is closed" },
+  CONNECT_TIMEOUT: { state: "no answer in time", fault: "connect", hint: HINTS.listen },
+  SASL_SIGNATURE_MISMATCH: {
+    state: "the server does not know the password",
+    fault: "auth",
+    hint: "Something between here and the server may pretend to be it.",
+  },
+};
+
+const NODE_CODES: Record<string, string> = {
+  ECONNREFUSED: "ConnectionRefused",
+  ENOENT: "NotFound",
+  EACCES: "PermissionDenied",
+  EPERM: "PermissionDenied",
+  ETIMEDOUT: "TimedOut",
+  EHOSTUNREACH: "HostUnreachable",
+  ENETUNREACH: "NetworkUnreachable",
+  EADDRNOTAVAIL: "AddrNotAvailable",
+  ECONNRESET: "ConnectionReset",
+  ECONNABORTED: "ConnectionAborted",
+  EPIPE: "BrokenPipe",
+  EBADF: "BadResource",
+};
+
+function socketTrouble(error: unknown): SocketTrouble | null {
+  if (!(error instanceof Error)) return null;
+  const code = (error as { code?: unknown }).code;
+  const key = typeof code === "string" ? NODE_CODES[code] ?? code : error.name;
+  const known = SOCKET_TROUBLES[key] ?? SOCKET_TROUBLES[error.name];
+  if (known !== undefined) return known;
+  if (/certificate|handshake|\btls\b|\bssl\b|altname|UnknownIssuer/i.test(`${error.message} ${String(code)}`)) {
+    return { state: error.message, fault: "connect", hint: HINTS.certificate };
+  }
+  const errno = /os error (\d+)/.exec(error.message)?.[1];
+  return errno === undefined ? null : { state: error.message };
+}
