@@ -160,7 +160,8 @@ export function formatTime(time: Date): string {
  * @example redactSecrets("host=x password='a b'") === "host=x password=***"
  */
 export function redactSecrets(text: string): string {
+  // Rather too much than too little: an unquoted password ends only at a blank.
   return text
-    .replace(/\b((?:ssl)?password\s*=\s*)('(?:[^'\\]|\\.)*'|(?:[^\s\\&;,"']|\\.)+)/gis, "$1***")
-    .replace(/\b(postgres(?:ql)?:\/\/[^\s:@/]*):[^\s/]*@/gi, "$1:***@");
+    .replace(/\b((?:ssl)?password\s*=\s*)('(?:[^'\\]|\\.)*'|(?:[^\s\\]|\\.)+)/gis, "$1***")
+    .replace(/\b(postgres(?:ql)?:\/\/[^\s:@/]*):\S*@/gi, "$1:***@");
 }
