@@ -4,17 +4,18 @@ import { COMMANDS } from "../commands/mod.ts";
 import type { CommandEntry } from "./command.ts";
 import { commandHelp, commandList, shortHelp, VERSION } from "./help.ts";
 import { writeStderr, writeStdout } from "./output.ts";
-import { parseCommandLine } from "./parse.ts";
+import { asCalled, parseCommandLine } from "./parse.ts";
 import { printError, runCommand } from "./run.ts";
 
 /**
  * The whole program: a command line in, an exit status out. Nothing escapes it.
  * @param commands the table of contents; tests have their own
  */
-export async function runCli(argv: readonly string[], commands: readonly CommandEntry[] = COMMANDS): Promise<number> {
+export async function runCli(args: readonly string[], commands: readonly CommandEntry[] = COMMANDS): Promise<number> {
   const child = daemonChild();
   try {
-    const request = await parseCommandLine(argv, commands, { configFirst: isCalledLondiste() });
+    const { argv, configFirst } = asCalled(calledName(), args);
+    const request = await parseCommandLine(argv, commands, { configFirst });
     switch (request.kind) {
       case "shortHelp":
         writeStderr(shortHelp());
@@ -38,14 +39,12 @@ async function helpText(topic: string | null, commands: readonly CommandEntry[])
   return entry === undefined ? commandList(commands, topic) : commandHelp(await entry.load());
 }
 
-/** Whether a link named `londiste` or `londiste.py` was called, whose users put the config first. */
-function isCalledLondiste(): boolean {
-  if (!Deno.build.standalone) return false;
+/** The name under which the program was called, which may be a link's; Deno.execPath() is what the link points to. */
+function calledName(): string {
+  if (!Deno.build.standalone) return "skyq";
   try {
-    // Deno.execPath() is what the link points to.
-    const called = Deno.readTextFileSync("/proc/self/cmdline").split("\0", 1)[0]!;
-    return /^londiste/.test(called.slice(called.lastIndexOf("/") + 1));
+    return Deno.readTextFileSync("/proc/self/cmdline").split("\0", 1)[0]!;
   } catch {
-    return false;
+    return "skyq";
   }
 }

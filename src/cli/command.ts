@@ -18,8 +18,8 @@ export type OptionSpec =
     | { readonly kind: "flag" }
     | { readonly kind: "string"; readonly default?: string; readonly choices?: readonly string[] }
     | { readonly kind: "number"; readonly default?: number; readonly min?: number }
-    /** May be given several times, or with commas. */
-    | { readonly kind: "list" }
+    /** May be given several times, or with commas; with `commas: false` a comma belongs to the value. */
+    | { readonly kind: "list"; readonly commas?: false }
   );
 
 export type OptionSpecs = Readonly<Record<string, OptionSpec>>;

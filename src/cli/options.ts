@@ -8,7 +8,7 @@ export const COMMON_OPTIONS = {
   version: { kind: "flag", alias: "V", help: "print the version" },
   quiet: { kind: "flag", alias: "q", help: "log warnings and errors only" },
   verbose: { kind: "flag", alias: "v", help: "log more; twice: every statement" },
-  set: { kind: "list", value: "KEY=VALUE", help: "override one config value; may be repeated" },
+  set: { kind: "list", commas: false, value: "KEY=VALUE", help: "override one config value; may be repeated" },
 } as const satisfies OptionSpecs;
 
 /** What commands with a config file take besides. */
@@ -148,7 +148,8 @@ export function checkChoice(what: string, text: string, choices: readonly string
 /** What the help calls an option's value. */
 export function valueName(spec: OptionSpec): string {
   if (spec.value !== undefined) return spec.value;
-  return spec.kind === "number" ? "N" : spec.kind === "list" ? "A,B" : "TEXT";
+  if (spec.kind === "list") return spec.commas === false ? "TEXT" : "A,B";
+  return spec.kind === "number" ? "N" : "TEXT";
 }
 
 /** Fills in defaults: the object that a command's `run` gets. */
@@ -157,12 +158,13 @@ export function optionValues(specs: OptionSpecs, read: ReadOptions["values"]): R
   for (const [property, spec] of Object.entries(specs)) {
     const value = read.get(property);
     if (spec.kind === "flag") options[property] = value !== undefined;
-    else if (spec.kind === "list") options[property] = splitList(value as readonly string[] | undefined);
+    else if (spec.kind === "list") options[property] = listOf(spec.commas, value as readonly string[] | undefined);
     else options[property] = value ?? spec.default ?? null;
   }
   return options;
 }
 
-function splitList(texts: readonly string[] = []): string[] {
+function listOf(commas: false | undefined, texts: readonly string[] = []): readonly string[] {
+  if (commas === false) return texts;
   return texts.flatMap((text) => text.split(",")).map((item) => item.trim()).filter((item) => item !== "");
 }

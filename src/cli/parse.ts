@@ -29,6 +29,17 @@ export class ManualError extends SkyqError {
 }
 
 /**
+ * What a line means by the name under which the program was called: `londiste.py` and `pgqadm` put the config first,
+ * `pgqd` has one command only and does not name it.
+ * @param program the first word of the process's command line
+ */
+export function asCalled(program: string, argv: readonly string[]): { argv: readonly string[]; configFirst: boolean } {
+  const name = program.slice(program.lastIndexOf("/") + 1).replace(/\.py$/, "");
+  if (name === "pgqd" && argv.length > 0) return { argv: ["ticker", ...argv], configFirst: false };
+  return { argv, configFirst: name === "londiste" || name === "pgqadm" };
+}
+
+/**
  * Reads `COMMAND [SUBCOMMAND] CONFIG [ARGS…]` or `CONFIG COMMAND [SUBCOMMAND] [ARGS…]`, options anywhere.
  * @param configFirst which order wins where both would do; otherwise a config with a command's name is `./name`
  * @throws {SkyqError} `usage`, with exit status 1 for the manual's own texts

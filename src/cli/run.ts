@@ -1,9 +1,9 @@
 import { type DaemonChild, startDaemon } from "../base/daemon.ts";
 import { EXIT, SkyqError } from "../base/errors.ts";
-import { createLogger, type FileLogger, type LogOptions } from "../base/file_log.ts";
+import { createLogger, type FileLogger, type LogOptions, redactSecrets } from "../base/file_log.ts";
 import { acquirePidfile, type Pidfile, pidfileHolder } from "../base/pidfile.ts";
 import { listenToSignals } from "../base/signals.ts";
-import { type Config, loadConfig } from "../config/config.ts";
+import { type Config, type ConfigInput, loadConfig, readPidfileKey } from "../config/config.ts";
 import { sampleConfig } from "../config/sample.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { VERSION } from "./help.ts";
@@ -21,7 +21,11 @@ const DAEMON_TIMEOUT_S = 60;
  * @param argv the whole command line, for the daemon that is started with it again
  * @param child the line to the waiting parent, in a process that was started by -d
  */
-export async function runCommand(request: RunRequest, argv: readonly string[], child: DaemonChild | null) {
+export async function runCommand(
+  request: RunRequest,
+  argv: readonly string[],
+  child: DaemonChild | null,
+): Promise<number> {
   const { command, options } = request;
   const overrides = readOverrides(options);
   if (options.has("ini")) {
@@ -29,23 +33,32 @@ export async function runCommand(request: RunRequest, argv: readonly string[], c
     return EXIT.ok;
   }
   const flags = readFlags(options);
-  const load = (kind = command.config) =>
-    loadConfig({ file: request.config, kind, overrides, env: Deno.env.toObject() });
+  const input = { file: request.config, kind: command.config, overrides, env: Deno.env.toObject() };
+  const consoleOnly = { level: flags.level, file: null, sizeMax: 0, count: 0, console: true };
+  if (flags.signal !== null) {
+    if (flags.signal === "SIGHUP") loadConfig(input); // whoever asks for a reload hears first what is wrong
+    // To be stopped a job needs its pidfile only: the rest of its config may be broken by now.
+    const pidfile = readPidfileKey(input);
+    return await signalJob({ ...flags, signal: flags.signal, pidfile, log: createLogger(consoleOnly) });
+  }
+  const config = loadConfig(input);
+  if (!flags.daemon || child !== null) return await runHere({ request, input, config, flags, child });
+  const log = createLogger(consoleOnly);
+  for (const warning of config.warnings) log.warning(warning);
+  return await detach(config, argv, flags.timeoutMs, log);
+}
 
-  const isDetaching = flags.daemon && child === null;
-  // To be signalled a job needs its pidfile only: its databases may be missing in the config by now.
-  let config = load(flags.signal === null ? command.config : "any");
-  const logOptions = (): LogOptions => {
-    const file = config.get("logfile");
-    return {
-      level: flags.level,
-      file: file === "-" || isDetaching || flags.signal !== null ? null : file,
-      sizeMax: config.get("log_size"),
-      count: config.get("log_count"),
-      console: child === null,
-    };
-  };
-  const log = createLogger(logOptions());
+/** Runs the command in this process, in the foreground or as the daemon itself. @returns the exit status */
+async function runHere({ request, input, config: firstConfig, flags, child }: {
+  request: RunRequest;
+  input: ConfigInput;
+  config: Config;
+  flags: Flags;
+  child: DaemonChild | null;
+}): Promise<number> {
+  const { command } = request;
+  let config = firstConfig;
+  const log = createLogger(logOptions(config, flags, child));
   let pidfile: Pidfile | null = null;
   let stopListening = () => {};
   const end = () => {
@@ -55,28 +68,24 @@ export async function runCommand(request: RunRequest, argv: readonly string[], c
   };
   const fail = (error: unknown): number => reportError(error, { command, log, child, verbosity: flags.verbosity });
 
+  const stopping = new AbortController();
+  const reloadListeners: ((config: Config) => void)[] = [];
+  const reload = () => {
+    try {
+      const next = loadConfig(input);
+      log.reopen(logOptions(next, flags, child));
+      config = next;
+      for (const warning of config.warnings) log.warning(warning);
+      log.info("Config reloaded");
+      for (const listener of reloadListeners) listener(config);
+    } catch (error) {
+      log.error(`Config not reloaded, the old one stays: ${describeError(error, 0)}`);
+    }
+  };
+
   try {
     for (const warning of config.warnings) log.warning(warning);
-    if (flags.signal !== null) {
-      const { signal, strict, waitMs } = flags;
-      return await signalJob({ pidfile: config.get("pidfile"), signal, waitMs, strict, log });
-    }
-    if (isDetaching) return await detach(config, argv, flags.timeoutMs, log);
     pidfile = takePidfile(config, command, log);
-
-    const stopping = new AbortController();
-    const reloadListeners: ((config: Config) => void)[] = [];
-    const reload = () => {
-      try {
-        config = load();
-        log.reopen(logOptions());
-        for (const warning of config.warnings) log.warning(warning);
-        log.info("Config reloaded");
-        for (const listener of reloadListeners) listener(config);
-      } catch (error) {
-        log.error(`Config not reloaded, the old one stays: ${describeError(error, 0)}`);
-      }
-    };
     const stopSignals = listenToSignals({
       stop() {
         log.info("Got SIGINT, leaving after the current step");
@@ -108,13 +117,24 @@ export async function runCommand(request: RunRequest, argv: readonly string[], c
       onReload: (listener) => reloadListeners.push(listener),
       ready: () => Promise.resolve(child?.ready()),
     };
-    const exit = await command.run(ctx, optionValues(command.options, options), request.args);
+    const exit = await command.run(ctx, optionValues(command.options, request.options), request.args);
     return exit ?? EXIT.ok;
   } catch (error) {
     return fail(error);
   } finally {
     end();
   }
+}
+
+function logOptions(config: Config, { level }: Flags, child: DaemonChild | null): LogOptions {
+  const file = config.get("logfile");
+  return {
+    level,
+    file: file === "-" ? null : file,
+    sizeMax: config.get("log_size"),
+    count: config.get("log_count"),
+    console: child === null,
+  };
 }
 
 interface Flags {
@@ -232,7 +252,7 @@ function reportError(
 /** An error from before there was a log: the line or the config could not be understood. @returns the exit status */
 export function printError(error: unknown, child: DaemonChild | null): number {
   if (error instanceof StdoutClosed) return EXIT.signal(13);
-  const text = describeError(error, 0);
+  const text = redactSecrets(describeError(error, 0));
   if (error instanceof SkyqError && error.fault === "usage") writeStderr(`skyq: ${text}\n`);
   else createLogger({ level: "ERROR", file: null, sizeMax: 0, count: 0, console: true }).error(text);
   child?.failed(text);

@@ -106,6 +106,16 @@ export function loadConfig(input: ConfigInput): Config {
   return config;
 }
 
+/**
+ * The key "pidfile" alone, for stopping a job whose config has become unusable otherwise.
+ * @throws {SkyqError} `config` when the file cannot be read
+ */
+export function readPidfileKey(input: ConfigInput): string | null {
+  const ini = input.file === null ? null : readIni(input.file);
+  const section = ini === null ? null : chooseSection(ini, input.file!);
+  return new RawValues(ini, section, input).resolve("pidfile", KEYS.pidfile).value as string | null;
+}
+
 /** The texts behind the keys, by source, before they become values. */
 class RawValues {
   readonly #layers: readonly { source: Source; texts: ReadonlyMap<string, string>; literal: boolean }[];
@@ -284,6 +294,8 @@ function checkNames(raw: RawValues, ini: IniFile | null, section: string | null,
         hint,
       });
     }
+    // The environment holds other things with our prefix too (tests, wrappers): only what looks like a typo is told.
+    if (source === "environment" && hint === undefined) continue;
     const place = source === "environment" ? `SKYQ_${name.toUpperCase()} of the environment` : `"${name}"`;
     warnings.push(`Unknown config key ${place} is ignored${hint === undefined ? "" : `. ${hint}`}`);
   }

@@ -98,12 +98,14 @@ describe("acquirePidfile()", () => {
     const module = new URL("../../../src/base/pidfile.ts", import.meta.url).href;
     const log = new URL("../../../src/base/log.ts", import.meta.url).href;
     const program = `import { acquirePidfile } from "${module}"; import { silentLog } from "${log}";
+      while (Date.now() < Number(Deno.args[0])); // all at the same moment
       try { acquirePidfile(${JSON.stringify(path)}, silentLog); console.log("won"); } catch { console.log("lost"); }
       await new Promise((resolve) => setTimeout(resolve, 2500));`;
     const file = `${directory}/starter.ts`;
     Deno.writeTextFileSync(file, program);
+    const startMs = String(Date.now() + 600);
     const outputs = await Promise.all(Array.from({ length: 6 }, () => {
-      return new Deno.Command(Deno.execPath(), { args: ["run", "-A", file] }).output();
+      return new Deno.Command(Deno.execPath(), { args: ["run", "-A", file, startMs] }).output();
     }));
     const results = outputs.map(({ stdout }) => new TextDecoder().decode(stdout).trim()).sort();
     expect(results).toEqual(["lost", "lost", "lost", "lost", "lost", "won"]);

@@ -135,6 +135,12 @@ describe("skyq -r -s -k", () => {
     expect([runningPid(), readOr(pidfile, "gone")]).toEqual([null, "gone"]);
   });
 
+  it("stop a job whose config is broken by now, without a word", async () => {
+    await run("work", config, "-d");
+    writeConfig("log_size = x\nunknown = 1");
+    expect(await run("work", config, "-s", "--wait")).toEqual({ code: 0, out: "", err: "" });
+  });
+
   it("give up waiting after --timeout", async () => {
     await run("work", config, "-d", "--step-ms=60000");
     const { code, err } = await run("work", config, "-s", "--wait", "--timeout=0.2");

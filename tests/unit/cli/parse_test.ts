@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { SkyqError } from "../../../src/base/errors.ts";
 import { type Command, type CommandEntry, defineCommand } from "../../../src/cli/command.ts";
-import { optionValues } from "../../../src/cli/options.ts";
-import { parseCommandLine, usageLine } from "../../../src/cli/parse.ts";
+import { optionValues, readOptions } from "../../../src/cli/options.ts";
+import { asCalled, parseCommandLine, usageLine } from "../../../src/cli/parse.ts";
 
 const nothing = () => Promise.resolve();
 const examples = ["skyq x"];
@@ -227,7 +227,22 @@ describe("parseCommandLine()", () => {
   });
 });
 
+describe("asCalled()", () => {
+  it("knows the originals' names", () => {
+    expect(asCalled("/usr/bin/skyq", ["a"])).toEqual({ argv: ["a"], configFirst: false });
+    expect(asCalled("./londiste.py", ["a"])).toEqual({ argv: ["a"], configFirst: true });
+    expect(asCalled("londiste", ["a"]).configFirst).toBe(true);
+    expect(asCalled("pgqd", ["-d", "a"]).argv).toEqual(["ticker", "-d", "a"]);
+    expect(asCalled("pgqd", []).argv).toEqual([]);
+  });
+});
+
 describe("optionValues()", () => {
+  it("leaves commas alone where they belong to the value", () => {
+    const specs = { arg: { kind: "list", commas: false, help: "one" } } as const;
+    expect(optionValues(specs, readOptions(["--arg", "a,b", "--arg=c"], specs).values)).toEqual({ arg: ["a,b", "c"] });
+  });
+
   it("fills in what was not given", async () => {
     const command = await commands.find(({ name }) => name === "subscriber add")!.load();
     expect(optionValues(command.options, new Map())).toEqual({

@@ -147,7 +147,7 @@ describe("loadConfig()", () => {
 
   it("warns about keys it does not know, with a guess", () => {
     const config = load("[skyq]\nloop_dealy = 3\nzzz = 1\nlog_count = 1\nlog_count = 2", {
-      env: { SKYQ_LOG_SIZ: "1" },
+      env: { SKYQ_LOG_SIZ: "1", SKYQ_HOME: "/" },
     });
     expect(config.warnings).toEqual([
       'Config key "skyq/log_count" stands twice: the last one counts',
