@@ -1,0 +1,7 @@
+/** Everything that skyq puts into a database, in the order of installation. */
+import { pgq } from "./pgq/mod.ts";
+import type { SqlSchema } from "./schema.ts";
+
+export type { Migration, SqlSchema } from "./schema.ts";
+
+export const SCHEMAS: readonly SqlSchema[] = [pgq];
