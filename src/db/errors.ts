@@ -104,11 +104,17 @@ function fromServer(fields: ServerFields, act: string, cause: unknown, options: 
 function serverFields(error: unknown): ServerFields | null {
   if (error instanceof ServerError) return error.fields;
   if (!(error instanceof Error) || error.name !== "PostgresError") return null;
-  const from = error as unknown as Record<string, string | undefined>;
+  return libraryFields(error as unknown as LibraryFields);
+}
+
+type LibraryFields = Record<string, string | undefined>;
+
+/** What postgres.js makes of an ErrorResponse or NoticeResponse, by our names. */
+export function libraryFields(from: LibraryFields): ServerFields {
   const fields: ServerFields = {
     severity: from.severity ?? "ERROR",
     sqlstate: from.code ?? "",
-    message: error.message,
+    message: from.message ?? "",
   };
   const renamed = { schema: "schema_name", table: "table_name", column: "column_name", constraint: "constraint_name" };
   for (const key of ["detail", "hint", "where", "position"] as const) if (from[key]) fields[key] = from[key];
@@ -183,4 +189,13 @@ function socketTrouble(error: unknown): SocketTrouble | null {
   }
   const errno = /os error (\d+)/.exec(error.message)?.[1];
   return errno === undefined ? null : { state: error.message };
+}
+
+/** How much of a statement is repeated in an error's facts. */
+const STATEMENT_SHOWN_MAX = 300;
+
+/** A statement for an error's facts: one line, not too long, and no password of an ALTER ROLE in it. */
+export function shortStatement(statement: string): string {
+  const line = statement.replace(/\s+/g, " ").replace(/(password\s+)'(?:[^']|'')*'/gi, "$1'…'");
+  return line.length > STATEMENT_SHOWN_MAX ? `${line.slice(0, STATEMENT_SHOWN_MAX)}…` : line;
 }

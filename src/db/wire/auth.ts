@@ -2,7 +2,6 @@
 import { SkyqError } from "../../base/errors.ts";
 import type { Target, TargetHost } from "../target.ts";
 import { decodeText, MessageWriter, readInt32, readStrings } from "./messages.ts";
-import type { StartupReply } from "./reply.ts";
 import { md5Password, Scram, ScramError } from "./scram.ts";
 
 /** Codes of the Authentication messages. */
@@ -20,15 +19,15 @@ export interface Login {
   host: TargetHost;
   /** Begins every message: "Cannot connect to …". */
   act: string;
-  reply: StartupReply;
   send(message: Uint8Array): Promise<void>;
+  /** The next Authentication message. */
+  next(): Promise<{ body: Uint8Array }>;
 }
 
 /** Returns when the server has let us in. @throws {SkyqError} `auth`, `protocol`, or what the server said */
 export async function authenticate(login: Login): Promise<void> {
-  const { reply, act, target } = login;
-  const body = await reply.nextAuthentication();
-  const code = readInt32(body, 0);
+  const { act, target } = login;
+  const { code, body } = await nextAuth(login);
   switch (code) {
     case AUTH.ok:
       checkAllowed(login, "none");
@@ -78,10 +77,15 @@ async function exchangeScram(login: Login): Promise<void> {
   }
 }
 
+async function nextAuth(login: Login): Promise<{ code: number; body: Uint8Array }> {
+  const { body } = await login.next();
+  if (body.length >= 4) return { code: readInt32(body, 0), body };
+  throw new SkyqError("protocol", `${login.act}: malformed Authentication message from the server`);
+}
+
 /** The text of the next Authentication message, which must have `code`. A server may not cut an exchange short. */
 async function expectAuth(login: Login, code: number): Promise<string> {
-  const body = await login.reply.nextAuthentication();
-  const found = readInt32(body, 0);
+  const { code: found, body } = await nextAuth(login);
   if (found === code) return decodeText(body, 4, body.length);
   throw new SkyqError("protocol", `${login.act}: the server broke off the authentication (message ${found})`, {
     hint: "Something between here and the server may pretend to be it.",

@@ -11,21 +11,22 @@
  */
 import { SkyqError } from "../../base/errors.ts";
 import { sleep } from "../../base/time.ts";
-import { ServerError, type ServerFields, toSkyqError } from "../errors.ts";
+import { ServerError, type ServerFields, shortStatement, toSkyqError } from "../errors.ts";
 import type { Param, Queryable } from "../queryable.ts";
 import type { Target } from "../target.ts";
-import { authenticate } from "./auth.ts";
 import { dial, redial, type Route } from "./dial.ts";
 import {
   CANCEL_REQUEST,
   emptyMessage,
   HEADER_SIZE,
   MalformedMessage,
+  messageSize,
   MessageWriter,
-  PROTOCOL_VERSION,
+  nameOf,
   readFields,
   readInt32,
   readStrings,
+  TAG,
 } from "./messages.ts";
 import {
   CopyInReply,
@@ -34,12 +35,11 @@ import {
   FrameWalker,
   type Pending,
   QueryReply,
-  StartupReply,
-  TAG,
   TagsReply,
   type Translate,
 } from "./reply.ts";
 import { applySettings, checkSessionAttrs, type SessionLimits } from "./session.ts";
+import { type Session, startSession } from "./startup.ts";
 import { closeQuietly, type Transport, writeAll } from "./transport.ts";
 import { encodeParam } from "./values.ts";
 
@@ -86,25 +86,9 @@ const READ_BUFFER_SIZE = 256 << 10;
 const FRAME_PAYLOAD_MAX = 1 << 20;
 /** Up to this, header and payload go out in one write. */
 const SMALL_PAYLOAD_MAX = 64 << 10;
-/** No message of a server is longer: its largest allocation is 1 GiB. */
-const MESSAGE_LENGTH_MAX = 0x4000_0000;
-/** Messages of other kinds than these are short; a longer one means that the stream is out of step. */
-const SHORT_MESSAGE_LENGTH_MAX = 30_000;
-const LONG_MESSAGES: ReadonlySet<number> = new Set([
-  TAG.copyData,
-  TAG.dataRow,
-  TAG.error,
-  TAG.notice,
-  TAG.notification,
-  TAG.parameterDescription,
-  TAG.rowDescription,
-]);
-const KNOWN_MESSAGES: ReadonlySet<number> = new Set(Object.values(TAG));
 const CANCEL_LIMIT_MS = 10_000;
 /** After a failed write the server's last words may still be on their way. */
 const LAST_WORDS_LIMIT_MS = 1_000;
-/** How much of a statement is repeated in an error's facts. */
-const STATEMENT_SHOWN_MAX = 300;
 
 const SYNC = emptyMessage("S");
 const FLUSH = emptyMessage("H");
@@ -113,11 +97,15 @@ const TERMINATE = emptyMessage("X");
 const UNNAMED_PORTAL = new Uint8Array([0x50, 0]); // "P", ""
 
 export class WireConnection implements Queryable {
-  readonly parameters = new Map<string, string>();
+  /** What the server reports about itself and the session, kept up to date. */
+  readonly parameters: Map<string, string>;
   readonly #target: Target;
   readonly #options: WireOptions;
   readonly #transport: Transport;
   readonly #route: Route;
+  readonly #serverVersion: number;
+  readonly #processId: number;
+  readonly #cancelKey: Uint8Array;
 
   readonly #replies: Pending[] = [];
   /** Opened by `sendRaw`, closed by `sync`. */
@@ -136,27 +124,33 @@ export class WireConnection implements Queryable {
   #writing: Promise<void> = Promise.resolve();
   #smallFrame: Uint8Array | null = null;
   #status: "I" | "T" | "E" = "I";
-  #processId = 0;
-  #cancelKey: Uint8Array = new Uint8Array(0);
   #isUp = false;
   /** A fatal error that came while nobody had asked anything. */
   #lastWords: ServerFields | null = null;
   #lost: SkyqError | null = null;
   readonly #ended = new Deferred<void>();
 
-  private constructor(target: Target, options: WireOptions, transport: Transport, route: Route) {
+  private constructor(target: Target, options: WireOptions, transport: Transport, route: Route, session: Session) {
     this.#target = target;
     this.#options = options;
     this.#transport = transport;
     this.#route = route;
+    this.parameters = session.parameters;
+    this.#serverVersion = session.serverVersion;
+    this.#processId = session.processId;
+    this.#cancelKey = session.cancelKey;
+    this.#buffer.set(session.rest);
+    this.#readEnd = session.rest.length;
+    this.#readAll();
   }
 
   /** @throws {SkyqError} `connect`, `auth`, `config`, `privilege` or `sql` (a setting), `stopped` (the signal) */
   static connect(target: Target, options: WireOptions = {}): Promise<WireConnection> {
     return dial(target, options.signal, async (transport, route, isLastChance) => {
-      const connection = new WireConnection(target, options, transport, route);
+      const session = await startSession(transport, target, route.host, options);
+      const connection = new WireConnection(target, options, transport, route, session);
       try {
-        await connection.#startUp(isLastChance);
+        await connection.#prepareSession(isLastChance);
         return connection;
       } catch (error) {
         connection.destroy();
@@ -165,10 +159,9 @@ export class WireConnection implements Queryable {
     });
   }
 
-  /** As a number: 150018 is 15.18, and 160000 is also 16beta1. */
+  /** As a number: 150018 is 15.18. */
   get serverVersion(): number {
-    const [, major = "0", minor = "0"] = /^(\d+)(?:\.(\d+))?/.exec(this.parameters.get("server_version") ?? "") ?? [];
-    return Number(major) * 10_000 + Number(minor);
+    return this.#serverVersion;
   }
 
   get processId(): number {
@@ -184,7 +177,8 @@ export class WireConnection implements Queryable {
     return this.#status;
   }
 
-  async query<Row = Record<string, unknown>>(text: string, params: readonly Param[] = []): Promise<Row[]> {
+  // deno-lint-ignore no-explicit-any
+  async query<Row = Record<string, any>>(text: string, params: readonly Param[] = []): Promise<Row[]> {
     const message = new MessageWriter();
     message.begin("P").cstring("").cstring(text).int16(0).end();
     message.begin("B").cstring("").cstring("").int16(0).int16(params.length);
@@ -322,28 +316,9 @@ export class WireConnection implements Queryable {
     await this.close();
   }
 
-  // ---- start-up
-
-  async #startUp(isLastChance: boolean): Promise<void> {
-    const target = this.#target;
-    const act = `Cannot connect to ${target.displayAt(this.#route.host)}`;
-    const reply = new StartupReply((fields) => toSkyqError(new ServerError(fields), act, { connecting: true }));
-    const message = new MessageWriter().begin().int32(PROTOCOL_VERSION);
-    message.cstring("user").cstring(target.user).cstring("database").cstring(target.database);
-    message.cstring("client_encoding").cstring("UTF8");
-    const applicationName = this.#options.applicationName ?? target.applicationName;
-    if (applicationName) message.cstring("application_name").cstring(applicationName);
-    if (target.options) message.cstring("options").cstring(target.options);
-    message.cstring("").end();
-
-    this.#readAll();
-    await this.#send(reply, message.done());
-    const send = (bytes: Uint8Array) => this.#write(bytes);
-    await authenticate({ target, host: this.#route.host, act, reply, send });
-    await reply.done;
-    this.#processId = reply.processId;
-    this.#cancelKey = reply.cancelKey;
-    await checkSessionAttrs(this, target, act, isLastChance);
+  async #prepareSession(isLastChance: boolean): Promise<void> {
+    const act = `Cannot connect to ${this.#target.displayAt(this.#route.host)}`;
+    await checkSessionAttrs(this, this.#target, act, isLastChance);
     await applySettings(this, this.#options);
     this.#isUp = true;
   }
@@ -425,10 +400,6 @@ export class WireConnection implements Queryable {
   async #readAll(): Promise<void> {
     try {
       for (;;) {
-        this.#makeRoom();
-        const size = await this.#transport.read(this.#buffer.subarray(this.#readEnd));
-        if (size === null) throw new Deno.errors.UnexpectedEof("end of stream");
-        this.#readEnd += size;
         do {
           const head = this.#replies[0];
           if (head instanceof CopyOutReply && head.isStreaming) {
@@ -436,6 +407,10 @@ export class WireConnection implements Queryable {
             if (taken !== null) await taken;
           }
         } while (this.#takeMessage());
+        this.#makeRoom();
+        const size = await this.#transport.read(this.#buffer.subarray(this.#readEnd));
+        if (size === null) throw new Deno.errors.UnexpectedEof("end of stream");
+        this.#readEnd += size;
       }
     } catch (error) {
       this.#lose(error);
@@ -491,17 +466,12 @@ export class WireConnection implements Queryable {
 
   /** Takes one whole message. @returns false when there is none yet */
   #takeMessage(): boolean {
-    const buffer = this.#buffer;
+    if (this.#frameLeft > 0) return false;
     const start = this.#readStart;
-    const unread = this.#readEnd - start;
-    if (unread < HEADER_SIZE || this.#frameLeft > 0) return false;
-    const tagByte = buffer[start]!;
-    const length = readInt32(buffer, start + 1);
-    const lengthMax = LONG_MESSAGES.has(tagByte) ? MESSAGE_LENGTH_MAX : SHORT_MESSAGE_LENGTH_MAX;
-    if (length < 4 || length > lengthMax || !KNOWN_MESSAGES.has(tagByte)) throw new MalformedMessage(letterOf(tagByte));
-    if (unread < 1 + length) return false;
-    this.#readStart = start + 1 + length;
-    this.#dispatch(tagByte, buffer, start + HEADER_SIZE, this.#readStart);
+    const size = messageSize(this.#buffer, start, this.#readEnd);
+    if (size === 0) return false;
+    this.#readStart = start + size;
+    this.#dispatch(this.#buffer[start]!, this.#buffer, start + HEADER_SIZE, this.#readStart);
     return true;
   }
 
@@ -539,7 +509,7 @@ export class WireConnection implements Queryable {
       }
       default:
         if (head === undefined || !head.onMessage(tagByte, bytes, start, end)) {
-          throw new MalformedMessage(letterOf(tagByte), "unexpected");
+          throw new MalformedMessage(nameOf(tagByte), "unexpected");
         }
     }
   }
@@ -575,7 +545,7 @@ export class WireConnection implements Queryable {
 
   #translator(act: string, statement: string | null): Translate {
     return (fields) => {
-      const facts = statement === null ? {} : { statement: shorten(statement) };
+      const facts = statement === null ? {} : { statement: shortStatement(statement) };
       const place = this.#target.displayAt(this.#route.host);
       return toSkyqError(new ServerError(fields), `Cannot ${act} on ${place}`, { connecting: !this.#isUp, facts });
     };
@@ -652,14 +622,4 @@ function simpleQuery(sql: string): Uint8Array {
 
 function copyFail(message: string): Uint8Array {
   return new MessageWriter().begin("f").cstring(message).end().done();
-}
-
-function letterOf(tagByte: number): string {
-  return tagByte > 0x20 && tagByte < 0x7f ? `"${String.fromCharCode(tagByte)}"` : `0x${tagByte.toString(16)}`;
-}
-
-/** For an error's facts: one line, not too long, and no password of an ALTER ROLE in it. */
-function shorten(statement: string): string {
-  const line = statement.replace(/\s+/g, " ").replace(/(password\s+)'(?:[^']|'')*'/gi, "$1'…'");
-  return line.length > STATEMENT_SHOWN_MAX ? `${line.slice(0, STATEMENT_SHOWN_MAX)}…` : line;
 }

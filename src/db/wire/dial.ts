@@ -1,10 +1,11 @@
 /** From a target to a byte stream: hosts, addresses and encryption in libpq's order, within a time limit. */
 import { lookup } from "node:dns/promises";
+import { connect as connectSocket, isIP, type Socket } from "node:net";
 import { SkyqError } from "../../base/errors.ts";
 import { toSkyqError } from "../errors.ts";
 import type { Target, TargetHost } from "../target.ts";
 import { MessageWriter, SSL_REQUEST, tag } from "./messages.ts";
-import { planTls, startTls, type TlsPlan } from "./tls.ts";
+import { needsNodeTls, planTls, startDenoTls, startNodeTls, type TlsPlan } from "./tls.ts";
 import { closeQuietly, type Transport, writeAll } from "./transport.ts";
 
 /** How one connection was made; a cancel request takes the same way. */
@@ -109,7 +110,8 @@ async function either<T>(first: () => Promise<T>, second: () => Promise<T>): Pro
 /** Name look-up gives all addresses, so that "localhost" finds a server that listens on one of its two. */
 async function addressesOf(host: TargetHost, limitMs: number, act: string, signal?: AbortSignal): Promise<string[]> {
   if (host.isUnix) return [`${host.host}/.s.PGSQL.${host.port}`];
-  if (host.hostaddr !== null) return [host.hostaddr];
+  const literal = host.hostaddr ?? host.host;
+  if (isIP(literal) !== 0) return [literal];
   return await limited(limitMs, signal, act, async () => {
     const found = await lookup(host.host, { all: true });
     return found.map(({ address }) => address);
@@ -121,39 +123,90 @@ async function open(route: Route, mayBePlain: boolean, act: string, guard: Guard
     const transport: Transport = await guard.own(Deno.connect({ transport: "unix", path: route.address }));
     return { transport, route };
   }
+  const { tls } = route;
+  if (tls !== null) {
+    const secured = needsNodeTls(tls)
+      ? await openNodeTls(route, tls, act, guard)
+      : await openDenoTls(route, tls, act, guard);
+    if (secured !== null) return { transport: secured, route };
+    if (!mayBePlain) {
+      throw new SkyqError("connect", `${act}: the server does not offer TLS`, {
+        hint: "Turn ssl on in the server's configuration, or ask for less with sslmode.",
+      });
+    }
+  }
+  return { transport: await openTcp(route, guard) as Transport, route: { ...route, tls: null } };
+}
+
+async function openTcp(route: Route, guard: Guard): Promise<Deno.TcpConn> {
   const conn = await guard.own(Deno.connect({ hostname: route.address, port: route.host.port }));
   conn.setNoDelay(true);
   conn.setKeepAlive(true);
-  if (route.tls === null) return { transport: conn as Transport, route };
-  if (!route.isDirectTls && !await isTlsOffered(conn, act)) {
-    if (mayBePlain) return { transport: conn as Transport, route: { ...route, tls: null } };
-    throw new SkyqError("connect", `${act}: the server does not offer TLS`, {
-      hint: "Turn ssl on in the server's configuration, or ask for less with sslmode.",
-    });
-  }
-  try {
-    return { transport: await guard.own(startTls(conn, route.tls, route.isDirectTls)), route };
-  } catch (error) {
-    const told = toSkyqError(error, `${act}: TLS failed`, { connecting: true });
-    throw new SkyqError("connect", told.message, {
-      hint: told.hint,
-      facts: { tls: "failed", sslmode: route.tls.verify },
-      cause: error,
-    });
-  }
+  return conn;
 }
 
-/** Asks for TLS. Reads exactly one byte: more, sent by somebody in between before the handshake, must not be believed. */
-async function isTlsOffered(conn: Deno.TcpConn, act: string): Promise<boolean> {
-  await writeAll(conn, new MessageWriter().begin().int32(SSL_REQUEST).end().done());
-  const answer = new Uint8Array(1);
-  const size = await conn.read(answer);
-  if (size === null) throw new Deno.errors.UnexpectedEof("closed after the request for TLS");
-  if (answer[0] === tag("S")) return true;
-  if (answer[0] === tag("N")) return false;
+/** @returns null when the server does not offer TLS */
+async function openDenoTls(route: Route, tls: TlsPlan, act: string, guard: Guard): Promise<Transport | null> {
+  const conn = await openTcp(route, guard);
+  if (!route.isDirectTls) {
+    await writeAll(conn, TLS_REQUEST);
+    // Exactly one byte: more, sent by somebody in between before the handshake, must not be believed.
+    const answer = new Uint8Array(1);
+    if (await conn.read(answer) === null) throw new Deno.errors.UnexpectedEof("closed after the request for TLS");
+    if (!isYes(answer, act)) return null;
+  }
+  return await guard.own(explained(act, startDenoTls(conn, tls, route.isDirectTls)));
+}
+
+/** As `openDenoTls`, by node:net and node:tls. */
+async function openNodeTls(route: Route, tls: TlsPlan, act: string, guard: Guard): Promise<Transport | null> {
+  const socket = connectSocket({ host: route.address, port: route.host.port, noDelay: true, keepAlive: true });
+  socket.on("error", () => {}); // whoever waits is told by a listener of his own; without one Node ends the process
+  await guard.own(Promise.resolve({ close: () => socket.destroy() }));
+  await happened(socket, "connect");
+  if (!route.isDirectTls) {
+    const answered = happened<Uint8Array>(socket, "data");
+    socket.write(TLS_REQUEST);
+    const answer = await answered;
+    if (!isYes(answer, act)) {
+      socket.destroy();
+      return null;
+    }
+  }
+  return await guard.own(explained(act, startNodeTls(socket, tls, route.isDirectTls)));
+}
+
+const TLS_REQUEST = new MessageWriter().begin().int32(SSL_REQUEST).end().done();
+
+function isYes(answer: Uint8Array, act: string): boolean {
+  if (answer.length === 1 && answer[0] === tag("S")) return true;
+  if (answer.length === 1 && answer[0] === tag("N")) return false;
   throw new SkyqError("protocol", `${act}: unexpected answer to the request for TLS`, {
     hint: "Is it a PostgreSQL server that listens there?",
   });
+}
+
+/** The next such event of a socket; an error or its end instead rejects. */
+function happened<T>(socket: Socket, event: "connect" | "data"): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onClose = () => reject(new Deno.errors.UnexpectedEof("closed during the start-up"));
+    socket.once("error", reject);
+    socket.once("close", onClose);
+    socket.once(event, (value: T) => {
+      socket.off("close", onClose);
+      resolve(value);
+    });
+  });
+}
+
+/** A failed handshake as an error that says so; `either` knows it by its facts. */
+async function explained<T>(act: string, handshake: Promise<T>): Promise<T> {
+  try {
+    return await handshake;
+  } catch (error) {
+    const told = toSkyqError(error, `${act}: TLS failed`, { connecting: true });
+    throw new SkyqError("connect", told.message, { hint: told.hint, facts: { tls: "failed" }, cause: error });
+  }
 }
 
 /** Closes what a try has opened when its time is over. */

@@ -9,6 +9,49 @@ export function tag(letter: string): number {
   return letter.charCodeAt(0);
 }
 
+/** The kinds of backend messages. */
+export const TAG = {
+  authentication: tag("R"),
+  backendKeyData: tag("K"),
+  bindComplete: tag("2"),
+  closeComplete: tag("3"),
+  commandComplete: tag("C"),
+  copyBoth: tag("W"),
+  copyData: tag("d"),
+  copyDone: tag("c"),
+  copyIn: tag("G"),
+  copyOut: tag("H"),
+  dataRow: tag("D"),
+  emptyQuery: tag("I"),
+  error: tag("E"),
+  functionCall: tag("V"),
+  negotiate: tag("v"),
+  noData: tag("n"),
+  notice: tag("N"),
+  notification: tag("A"),
+  parameterDescription: tag("t"),
+  parameterStatus: tag("S"),
+  parseComplete: tag("1"),
+  portalSuspended: tag("s"),
+  ready: tag("Z"),
+  rowDescription: tag("T"),
+} as const;
+
+/** No message of a server is longer: its largest allocation is 1 GiB. */
+const MESSAGE_LENGTH_MAX = 0x4000_0000;
+/** Messages of other kinds than the long ones are short; a longer one means that the stream is out of step. */
+const SHORT_MESSAGE_LENGTH_MAX = 30_000;
+const LONG_MESSAGES: ReadonlySet<number> = new Set([
+  TAG.copyData,
+  TAG.dataRow,
+  TAG.error,
+  TAG.notice,
+  TAG.notification,
+  TAG.parameterDescription,
+  TAG.rowDescription,
+]);
+const KNOWN_MESSAGES: ReadonlySet<number> = new Set(Object.values(TAG));
+
 /** Protocol 3.0, and the two numbers that stand in its place in the untagged requests. */
 export const PROTOCOL_VERSION = 196608;
 export const SSL_REQUEST = 80877103;
@@ -105,6 +148,25 @@ export function readInt16(bytes: Uint8Array, at: number): number {
 
 export function decodeText(bytes: Uint8Array, start: number, end: number): string {
   return decoder.decode(bytes.subarray(start, end));
+}
+
+/**
+ * Size, header included, of the backend message at bytes[start, end).
+ * @returns 0 when not all of it is there yet
+ * @throws {MalformedMessage} as soon as its header shows that it is none
+ */
+export function messageSize(bytes: Uint8Array, start: number, end: number): number {
+  if (end - start < HEADER_SIZE) return 0;
+  const tagByte = bytes[start]!;
+  const length = readInt32(bytes, start + 1);
+  const lengthMax = LONG_MESSAGES.has(tagByte) ? MESSAGE_LENGTH_MAX : SHORT_MESSAGE_LENGTH_MAX;
+  if (length < 4 || length > lengthMax || !KNOWN_MESSAGES.has(tagByte)) throw new MalformedMessage(nameOf(tagByte));
+  return end - start < 1 + length ? 0 : 1 + length;
+}
+
+/** A message's kind, for people. */
+export function nameOf(tagByte: number): string {
+  return tagByte > 0x20 && tagByte < 0x7f ? `"${String.fromCharCode(tagByte)}"` : `0x${tagByte.toString(16)}`;
 }
 
 /** The zero-ended strings of [start, end), in order. */

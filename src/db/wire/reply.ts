@@ -4,35 +4,8 @@
  */
 import type { SkyqError } from "../../base/errors.ts";
 import type { ServerFields } from "../errors.ts";
-import { type Column, decodeText, HEADER_SIZE, readColumns, readInt32, readRow, tag } from "./messages.ts";
+import { type Column, decodeText, HEADER_SIZE, readColumns, readInt32, readRow, TAG } from "./messages.ts";
 import { decodeValue } from "./values.ts";
-
-export const TAG = {
-  authentication: tag("R"),
-  backendKeyData: tag("K"),
-  bindComplete: tag("2"),
-  closeComplete: tag("3"),
-  commandComplete: tag("C"),
-  copyBoth: tag("W"),
-  copyData: tag("d"),
-  copyDone: tag("c"),
-  copyIn: tag("G"),
-  copyOut: tag("H"),
-  dataRow: tag("D"),
-  emptyQuery: tag("I"),
-  error: tag("E"),
-  functionCall: tag("V"),
-  negotiate: tag("v"),
-  noData: tag("n"),
-  notice: tag("N"),
-  notification: tag("A"),
-  parameterDescription: tag("t"),
-  parameterStatus: tag("S"),
-  parseComplete: tag("1"),
-  portalSuspended: tag("s"),
-  ready: tag("Z"),
-  rowDescription: tag("T"),
-} as const;
 
 /** A promise that may fail without anybody looking. */
 export class Deferred<T> {
@@ -240,53 +213,6 @@ export class TagsReply extends Reply<string[]> {
 
   override onFailed(): void {
     for (const prepare of this.prepares.splice(0)) prepare.reject(this.error);
-  }
-}
-
-/** The start-up: authentication messages go, copied, to whoever asks for the next. */
-export class StartupReply extends Reply<void> {
-  #waiting: Deferred<Uint8Array> | null = null;
-  readonly #queue: Uint8Array[] = [];
-  processId = 0;
-  cancelKey: Uint8Array<ArrayBuffer> = new Uint8Array(0);
-
-  /** The body of the next Authentication message. @throws what the server said instead */
-  nextAuthentication(): Promise<Uint8Array> {
-    const queued = this.#queue.shift();
-    if (queued !== undefined) return Promise.resolve(queued);
-    if (this.error !== null) return Promise.reject(this.error);
-    this.#waiting = new Deferred();
-    return this.#waiting.promise;
-  }
-
-  onMessage(tagByte: number, bytes: Uint8Array, start: number, end: number): boolean {
-    switch (tagByte) {
-      case TAG.authentication: {
-        if (end - start < 4) return false;
-        const body = bytes.slice(start, end);
-        const waiting = this.#waiting;
-        this.#waiting = null;
-        if (waiting === null) this.#queue.push(body);
-        else waiting.resolve(body);
-        return true;
-      }
-      case TAG.backendKeyData:
-        if (end - start < 8) return false;
-        this.processId = readInt32(bytes, start);
-        this.cancelKey = bytes.slice(start + 4, end) as Uint8Array<ArrayBuffer>;
-        return true;
-      case TAG.negotiate:
-        return true;
-      default:
-        return false;
-    }
-  }
-
-  protected result(): void {}
-
-  override onFailed(): void {
-    this.#waiting?.reject(this.error);
-    this.#waiting = null;
   }
 }
 

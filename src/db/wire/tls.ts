@@ -4,11 +4,11 @@
  * Two ways, because neither does it all: `Deno.startTls` always checks the certificate, and is fast; node:tls can be
  * told not to check it (prefer, require without a root certificate) and can show a client certificate.
  */
+import { isIP, type Socket } from "node:net";
 import { connect as connectNodeTls } from "node:tls";
-import type { Duplex } from "node:stream";
 import { SkyqError } from "../../base/errors.ts";
 import type { Target, TargetHost } from "../target.ts";
-import { fromNodeStream, toNodeStream, type Transport } from "./transport.ts";
+import { fromNodeStream, type Transport } from "./transport.ts";
 
 /** What of the server's certificate is checked, and with what; made by `planTls`. */
 export interface TlsPlan {
@@ -99,19 +99,18 @@ function readSystemRoots(): string {
   });
 }
 
-/** Speaks TLS over `conn` from here on. @throws whatever says that the handshake or the certificate failed */
-export function startTls(conn: Deno.TcpConn, plan: TlsPlan, isDirect: boolean): Promise<Transport> {
-  const alpn = isDirect ? ["postgresql"] : undefined;
-  const isPlain = plan.verify !== "none" && plan.clientCert === null;
-  return isPlain ? startDenoTls(conn, plan, alpn) : startNodeTls(conn, plan, alpn);
+/** Whether only node:tls can do what `plan` asks for. */
+export function needsNodeTls(plan: TlsPlan): boolean {
+  return plan.verify === "none" || plan.clientCert !== null;
 }
 
-async function startDenoTls(conn: Deno.TcpConn, plan: TlsPlan, alpnProtocols?: string[]): Promise<Transport> {
-  return await withoutDefaultRoots(async () => {
+/** Speaks TLS over `conn` from here on. @throws whatever says that the handshake or the certificate failed */
+export function startDenoTls(conn: Deno.TcpConn, plan: TlsPlan, isDirect: boolean): Promise<Transport> {
+  return withoutDefaultRoots(async () => {
     const options = {
       hostname: plan.serverName,
       caCerts: splitPem(plan.roots!),
-      alpnProtocols,
+      alpnProtocols: isDirect ? DIRECT_ALPN : undefined,
       unsafelyDisableHostnameVerification: plan.verify === "ca",
     };
     const secured = await Deno.startTls(conn, options);
@@ -136,26 +135,30 @@ async function withoutDefaultRoots<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-function startNodeTls(conn: Deno.TcpConn, plan: TlsPlan, alpn?: string[]): Promise<Transport> {
+/**
+ * As `startDenoTls`, over a socket of node:net. Not over a stream of our own: there Deno 2.5 hangs at the end of the stream.
+ */
+export function startNodeTls(socket: Socket, plan: TlsPlan, isDirect: boolean): Promise<Transport> {
   return withoutDefaultRoots(() =>
     new Promise((resolve, reject) => {
-      const isName = !/^[\d.]+$|:/.test(plan.serverName);
-      const below = toNodeStream(conn);
       const stream = connectNodeTls({
-        socket: below as never,
-        servername: isName ? plan.serverName : undefined,
+        socket,
+        servername: isIP(plan.serverName) === 0 ? plan.serverName : undefined,
         rejectUnauthorized: plan.verify !== "none",
         ...(plan.roots === null ? {} : { ca: splitPem(plan.roots) }),
         ...(plan.verify === "full" ? { host: plan.serverName } : { checkServerIdentity: () => undefined }),
-        ...(alpn === undefined ? {} : { ALPNProtocols: alpn }),
+        ...(isDirect ? { ALPNProtocols: DIRECT_ALPN } : {}),
         ...(plan.clientCert ?? {}),
       });
       stream.once("error", reject);
       stream.once("close", () => reject(new Deno.errors.UnexpectedEof("closed during the TLS handshake")));
-      stream.once("secureConnect", () => resolve(fromNodeStream(stream as unknown as Duplex, below)));
+      stream.once("secureConnect", () => resolve(fromNodeStream(stream)));
     })
   );
 }
+
+/** What a server expects to be asked for by a client that begins with TLS at once. */
+const DIRECT_ALPN = ["postgresql"];
 
 function splitPem(text: string): string[] {
   return text.match(/-----BEGIN [^-]+-----[^-]+-----END [^-]+-----/g) ?? [];

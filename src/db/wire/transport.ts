@@ -1,5 +1,5 @@
 /** A byte stream to a server: what `Deno.Conn` is, and what TLS makes of it. */
-import { Duplex } from "node:stream";
+import type { Duplex } from "node:stream";
 
 export interface Transport {
   /** Fills the front of `into`. @returns bytes read, null at the end of the stream */
@@ -24,40 +24,8 @@ export function closeQuietly(transport: { close(): void }): void {
   }
 }
 
-/** Size of the blocks that a stream made of a transport reads. */
-const STREAM_BLOCK_SIZE = 64 << 10;
-
-/** The transport as a Node stream, for what only takes one: node:tls and postgres.js. Destroying it closes the transport. */
-export function toNodeStream(transport: Transport): Duplex {
-  const stream: Duplex = new Duplex({
-    allowHalfOpen: false,
-    readableHighWaterMark: STREAM_BLOCK_SIZE,
-    writableHighWaterMark: STREAM_BLOCK_SIZE,
-    read() {
-      const block = new Uint8Array(STREAM_BLOCK_SIZE);
-      transport.read(block).then(
-        (size) => {
-          if (!stream.destroyed) stream.push(size === null ? null : block.subarray(0, size));
-        },
-        (error) => stream.destroy(error),
-      );
-    },
-    write(chunk: Uint8Array, _encoding, done) {
-      writeAll(transport, chunk).then(() => done(), done);
-    },
-    destroy(error, done) {
-      closeQuietly(transport);
-      done(error);
-    },
-  });
-  return stream;
-}
-
-/**
- * A Node stream as a transport: pulls blocks and hands them on in the pieces asked for.
- * @param below what `stream` lies on. Closed first: Deno 2.5 dies of bytes that reach a TLS stream after its end
- */
-export function fromNodeStream(stream: Duplex, below: Duplex): Transport {
+/** A Node stream as a transport: pulls blocks and hands them on in the pieces asked for. */
+export function fromNodeStream(stream: Duplex): Transport {
   let block: Uint8Array | null = null;
   let failure: Error | null = null;
   let isEnded = false;
@@ -108,7 +76,6 @@ export function fromNodeStream(stream: Duplex, below: Duplex): Transport {
       });
     },
     close() {
-      below.destroy();
       stream.destroy();
     },
   };
