@@ -30,7 +30,7 @@ begin
         replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(
         replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(
         v_encoded, '"', '%22'), '#', '%23'), '$', '%24'), '&', '%26'), '(', '%28'), ')', '%29'), '*', '%2a'),
-        ';', '%3b'), '<', '%3c'), '=', '%3d'), '>', '%3e'), '[', '%5b'), '\', '%5c'), ']', '%5d'), '^', '%5e'),
+        ';', '%3b'), '<', '%3c'), '=', '%3d'), '>', '%3e'), '[', '%5b'), e'\\', '%5c'), ']', '%5d'), '^', '%5e'),
         '`', '%60'), '{', '%7b'), '|', '%7c'), '}', '%7d'), '~', '%7e'), e'\n', '%0a'), e'\t', '%09'), e'\r', '%0d');
     for v_round in 1 .. 6 loop
         v_char := substring(v_encoded from '[^-.0-9A-Z_a-z%+]');
@@ -38,9 +38,9 @@ begin
             return v_encoded;
         end if;
         v_encoded := replace(v_encoded, v_char,
-            regexp_replace(encode(convert_to(v_char, getdatabaseencoding()), 'hex'), '(..)', '%\1', 'g'));
+            regexp_replace(encode(convert_to(v_char, getdatabaseencoding()), 'hex'), '(..)', e'%\\1', 'g'));
     end loop;
-    v_encoded := regexp_replace(encode(convert_to(v_value, getdatabaseencoding()), 'hex'), '(..)', '%\1', 'g');
+    v_encoded := regexp_replace(encode(convert_to(v_value, getdatabaseencoding()), 'hex'), '(..)', e'%\\1', 'g');
     return
         replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(
         replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(
