@@ -436,7 +436,7 @@ export class WireConnection implements Queryable {
 
   /**
    * Hands on all bytes that belong to CopyData frames, looking only at their headers. The bytes behind them move to the
-   * other buffer, so that reading goes on while this one is lent.
+   * other buffer as soon as that one is free, so that reading goes on while this one is lent.
    */
   #lendFrames(reply: CopyOutReply): Promise<void> | null {
     const buffer = this.#buffer;
@@ -452,16 +452,26 @@ export class WireConnection implements Queryable {
     if (stop === this.#readStart) return null;
 
     const run = buffer.subarray(this.#readStart, stop);
-    const rest = buffer.subarray(stop, end);
+    const rest = buffer.slice(stop, end);
+    // The other buffer is free only when this run has been taken: until then the run before it is being used.
+    const taken = reply.lend(run);
+    if (taken === null) {
+      this.#turnBuffers(rest);
+      return null;
+    }
+    return taken.then(() => this.#turnBuffers(rest));
+  }
+
+  #turnBuffers(rest: Uint8Array): void {
+    const lent = this.#buffer;
     if (this.#spare.length < READ_BUFFER_SIZE || this.#spare.length < rest.length * 2) {
       this.#spare = new Uint8Array(Math.max(READ_BUFFER_SIZE, rest.length * 2));
     }
     this.#spare.set(rest);
     this.#buffer = this.#spare;
-    this.#spare = buffer;
+    this.#spare = lent;
     this.#readStart = 0;
     this.#readEnd = rest.length;
-    return reply.lend(run);
   }
 
   /** Takes one whole message. @returns false when there is none yet */
