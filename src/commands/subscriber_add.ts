@@ -1,0 +1,38 @@
+import { EXIT } from "../base/errors.ts";
+import { defineCommand } from "../cli/command.ts";
+import { addSubscriberTables } from "../engine/nodes/tables.ts";
+import { withPair } from "./_pair.ts";
+
+export const subscriberAdd = defineCommand({
+  name: "subscriber add",
+  summary: "Subscribe tables: the replay copies their rows, then follows every change",
+  details:
+    "Checks the structure of all named tables first and adds none when one of them does not fit. The running replay starts the copy by itself.",
+  examples: [
+    "skyq subscriber add conf.ini orders customers",
+    "skyq subscriber add conf.ini --all",
+    "skyq subscriber add conf.ini orders --expect-sync",
+  ],
+  config: "pair",
+  args: { name: "TABLE", many: true, help: "table, `schema.table`, or a glob such as `app.*`" },
+  options: {
+    all: { kind: "flag", help: "everything that both sides have, when nothing is named" },
+    expectSync: {
+      kind: "flag",
+      aliases: ["excect-sync"],
+      help: "the rows are the same already: no copy, state ok at once",
+    },
+    skipTruncate: { kind: "flag", help: "the copy keeps the rows that are there" },
+    force: { kind: "flag", help: "add in spite of differences that the check finds" },
+  },
+  async run(ctx, options, names) {
+    const isDone = await withPair(ctx, (pair, queue) =>
+      addSubscriberTables(pair, queue, { names, all: options.all }, {
+        expectSync: options.expectSync,
+        skipTruncate: options.skipTruncate,
+        force: options.force,
+        dropTriggers: ctx.config.get("drop_triggers"),
+      }, ctx.log));
+    return isDone ? EXIT.ok : EXIT.failed;
+  },
+});

@@ -1,0 +1,386 @@
+// Adding, removing and listing the tables and sequences of a pair.
+
+import { SkyqError } from "../../base/errors.ts";
+import type { Logger } from "../../base/log.ts";
+import type { SqlConnection } from "../../db/sql.ts";
+import {
+  getSeqList,
+  getTableList,
+  localAddSeq,
+  localAddTable,
+  localRemoveSeq,
+  localRemoveTable,
+  moveTableState,
+} from "../../queue/londiste.ts";
+import { learnFromProvider, requireLeaf, requireRoot } from "./pair.ts";
+import { matchNames } from "./names.ts";
+import { compareStructure, type Finding, readStructure, userSequences, userTables } from "./structure.ts";
+
+/** What the operator asked for: names and globs as typed, or everything. */
+export interface Selection {
+  readonly names: readonly string[];
+  readonly all: boolean;
+}
+
+interface Chosen {
+  readonly names: readonly string[];
+  /** Arguments that stand for nothing. */
+  readonly unknown: readonly string[];
+}
+
+/** @throws {SkyqError} `usage` when neither names nor `--all` say what is meant */
+function choose(selection: Selection, candidates: readonly string[], kind: string): Chosen {
+  if (selection.names.length === 0) {
+    if (selection.all) return { names: candidates, unknown: [] };
+    throw new SkyqError("usage", `No ${kind} was named`, { hint: `Name ${kind}s, or give --all.` });
+  }
+  const names = new Set<string>();
+  const unknown: string[] = [];
+  for (const typed of selection.names) {
+    const matching = matchNames(typed, candidates);
+    if (matching.length === 0) unknown.push(typed);
+    for (const name of matching) names.add(name);
+  }
+  return { names: [...names], unknown };
+}
+
+/** Pair of databases a command works on. */
+export interface Pair {
+  readonly provider: SqlConnection;
+  readonly subscriber: SqlConnection;
+}
+
+async function localTables(db: SqlConnection, queue: string): Promise<string[]> {
+  return (await getTableList(db, queue)).filter((row) => row.local).map((row) => row.table_name);
+}
+
+/**
+ * Puts tables of the provider under replication: trigger and registration, each table in a transaction of its own.
+ * Everything that can be known before is checked before the first one.
+ * @returns false when something was refused; the log says what
+ */
+export async function addProviderTables(
+  db: SqlConnection,
+  queue: string,
+  selection: Selection,
+  log: Logger,
+): Promise<boolean> {
+  await requireRoot(db, queue);
+  const registered = new Set(await localTables(db, queue));
+  const chosen = choose(selection, await userTables(db), "table");
+  for (const typed of chosen.unknown) log.error(`No table matches ${typed}`);
+  const wanted: string[] = [];
+  let isRefused = chosen.unknown.length > 0;
+  for (const table of chosen.names) {
+    if (registered.has(table)) {
+      if (!selection.all) log.info(`Table ${table} already added`);
+      continue;
+    }
+    const problem = unfitness(table, await readStructure(db, table));
+    if (problem === null) wanted.push(table);
+    else if (selection.all) log.warning(problem);
+    else log.error(problem);
+    if (problem !== null) isRefused = true;
+  }
+  // By name it is all or nothing; --all takes what fits.
+  if (isRefused && !selection.all) return false;
+  for (const table of wanted) {
+    log.info(`Adding ${table}`);
+    const ret = await db.transaction((tx) => localAddTable(tx, queue, table, []));
+    if (ret.ret_code >= 300) log.warning(ret.ret_note);
+  }
+  if (wanted.length === 0 && !isRefused && selection.all) log.info("Nothing to add: every table is added already");
+  return !isRefused;
+}
+
+/** Why a table cannot be replicated from here, null when it can. */
+function unfitness(table: string, structure: Awaited<ReturnType<typeof readStructure>>): string | null {
+  if (structure === null) return `No table matches ${table}`;
+  if (structure.kind === "p") return `Table ${table} is partitioned: add its partitions instead`;
+  if (!structure.columns.some((column) => column.isKey)) return `Table ${table} has no primary key`;
+  return null;
+}
+
+/** Takes tables out of replication everywhere: an event tells the subscribers. @returns false for unknown names */
+export async function removeProviderTables(
+  db: SqlConnection,
+  queue: string,
+  selection: Selection,
+  log: Logger,
+): Promise<boolean> {
+  await requireRoot(db, queue);
+  const chosen = choose(selection, await localTables(db, queue), "table");
+  for (const typed of chosen.unknown) log.error(`No registered table matches ${typed}`);
+  if (chosen.unknown.length > 0) return false;
+  for (const table of chosen.names) {
+    log.info(`Removing ${table}`);
+    await db.transaction((tx) => localRemoveTable(tx, queue, table));
+  }
+  return true;
+}
+
+export interface AddOptions {
+  /** The rows are there already: state `ok` at once, no copy. */
+  readonly expectSync: boolean;
+  /** The copy keeps what the subscriber's table holds. */
+  readonly skipTruncate: boolean;
+  /** Add in spite of differences that the check calls errors. */
+  readonly force: boolean;
+  /** Drop user triggers, to be restored by hand. */
+  readonly dropTriggers: boolean;
+}
+
+/**
+ * Subscribes tables: the running replay copies them next. Nothing is added when the check of any of them finds an error.
+ * @returns false when something was refused; the log says what
+ */
+export async function addSubscriberTables(
+  pair: Pair,
+  queue: string,
+  selection: Selection,
+  options: AddOptions,
+  log: Logger,
+): Promise<boolean> {
+  if (options.expectSync && options.skipTruncate) {
+    throw new SkyqError("usage", "Too many options: --expect-sync and --skip-truncate");
+  }
+  await requireRoot(pair.provider, queue);
+  await requireLeaf(pair.subscriber, queue);
+  const onProvider = new Set(await localTables(pair.provider, queue));
+  const here = new Set(await localTables(pair.subscriber, queue));
+  const chosen = choose(selection, await userTables(pair.subscriber), "table");
+  let isRefused = false;
+  for (const typed of chosen.unknown) {
+    isRefused = true;
+    log.error(`No tables found that match ${typed}`);
+  }
+  const wanted: string[] = [];
+  for (const table of chosen.names) {
+    if (!onProvider.has(table)) {
+      if (selection.all) continue;
+      isRefused = true;
+      log.error(`Table ${table} not attached to queue`);
+    } else if (here.has(table)) {
+      if (!selection.all) log.info(`Table ${table} already added`);
+    } else wanted.push(table);
+  }
+  for (const table of wanted) {
+    log.info(`Checking ${table}`);
+    if (await check(pair, table, log)) isRefused = true;
+  }
+  if (isRefused) {
+    if (!options.force) return false;
+    log.warning("--force used, ignoring errors");
+  }
+  await learnFromProvider(pair.provider, pair.subscriber, queue);
+  for (const table of wanted) {
+    log.info(`Adding ${table}`);
+    await pair.subscriber.transaction(async (tx) => {
+      // The tables of a subscriber may have other writers (more columns, more rows): no trigger that denies them.
+      const words = ["no_triggers"];
+      if (options.expectSync) words.push("expect_sync");
+      if (options.skipTruncate) words.push("skip_truncate");
+      const ret = await localAddTable(tx, queue, table, words);
+      if (ret.ret_code >= 300) log.warning(ret.ret_note);
+      if (options.dropTriggers && !options.expectSync) {
+        await tx.query("select skyq.drop_triggers($1)", [table]);
+      }
+    });
+  }
+  return !isRefused;
+}
+
+/** Logs what is different about one table. @returns whether there was an ERROR */
+async function check(pair: Pair, table: string, log: Logger): Promise<boolean> {
+  const findings: Finding[] = compareStructure(
+    table,
+    await readStructure(pair.provider, table),
+    await readStructure(pair.subscriber, table),
+  );
+  for (const finding of findings) finding.level === "ERROR" ? log.error(finding.text) : log.warning(finding.text);
+  return findings.some((finding) => finding.level === "ERROR");
+}
+
+/** Compares the structure of all the provider's tables, or the named ones. @returns false when there was an ERROR */
+export async function checkTables(
+  pair: Pair,
+  queue: string,
+  names: readonly string[],
+  log: Logger,
+): Promise<boolean> {
+  await requireRoot(pair.provider, queue);
+  const chosen = choose({ names, all: true }, await localTables(pair.provider, queue), "table");
+  for (const typed of chosen.unknown) log.error(`No registered table matches ${typed}`);
+  let isBad = chosen.unknown.length > 0;
+  for (const table of chosen.names) {
+    log.info(`Checking ${table}`);
+    if (await check(pair, table, log)) isBad = true;
+  }
+  return !isBad;
+}
+
+/** Ends the subscription of tables; their rows stay, dropped triggers come back. @returns false for unknown names */
+export async function removeSubscriberTables(
+  db: SqlConnection,
+  queue: string,
+  selection: Selection,
+  log: Logger,
+): Promise<boolean> {
+  await requireLeaf(db, queue);
+  const chosen = choose(selection, await localTables(db, queue), "table");
+  for (const typed of chosen.unknown) log.error(`No subscribed table matches ${typed}`);
+  if (chosen.unknown.length > 0) return false;
+  for (const table of chosen.names) {
+    log.info(`Removing: ${table}`);
+    await db.transaction(async (tx) => {
+      await localRemoveTable(tx, queue, table);
+      await tx.query("select skyq.restore_triggers($1)", [table]);
+      await tx.query("delete from skyq.copy_state s where s.queue_name = $1 and s.table_name = $2", [queue, table]);
+    });
+  }
+  return true;
+}
+
+/** Has tables copied anew. @returns false when a name is unknown or a table is in the middle of a copy */
+export async function resyncTables(
+  db: SqlConnection,
+  queue: string,
+  selection: Selection,
+  log: Logger,
+): Promise<boolean> {
+  await requireLeaf(db, queue);
+  const rows = (await getTableList(db, queue)).filter((row) => row.local);
+  const chosen = choose(selection, rows.map((row) => row.table_name), "table");
+  for (const typed of chosen.unknown) log.warning(`Table ${typed} not found`);
+  let isRefused = chosen.unknown.length > 0;
+  for (const table of chosen.names) {
+    if (await moveTableState(db, { queue, table, from: "ok", to: null, snapshot: null })) {
+      log.info(`Resyncing ${table}`);
+    } else {
+      isRefused = true;
+      log.warning(`Table ${table} is not in stable state`);
+    }
+  }
+  return !isRefused;
+}
+
+/** Registers sequences on the provider; their values travel as events, with head-room. */
+export async function addProviderSeqs(
+  db: SqlConnection,
+  queue: string,
+  selection: Selection,
+  log: Logger,
+): Promise<boolean> {
+  await requireRoot(db, queue);
+  const registered = new Set((await getSeqList(db, queue)).filter((row) => row.local).map((row) => row.seq_name));
+  return await addSeqs(
+    db,
+    queue,
+    selection,
+    await userSequences(db),
+    registered,
+    log,
+    (typed) => `seq not found: no sequence matches ${typed}`,
+  );
+}
+
+/** Subscribes sequences that the provider has. */
+export async function addSubscriberSeqs(
+  pair: Pair,
+  queue: string,
+  selection: Selection,
+  log: Logger,
+): Promise<boolean> {
+  await requireRoot(pair.provider, queue);
+  await requireLeaf(pair.subscriber, queue);
+  const onProvider = (await getSeqList(pair.provider, queue)).filter((row) => row.local).map((row) => row.seq_name);
+  const exists = new Set(await userSequences(pair.subscriber));
+  await learnFromProvider(pair.provider, pair.subscriber, queue);
+  const registered = new Set(
+    (await getSeqList(pair.subscriber, queue)).filter((row) => row.local).map((row) => row.seq_name),
+  );
+  const chosen = choose(selection, onProvider, "sequence");
+  const absent = chosen.names.filter((name) => !exists.has(name));
+  for (const name of absent) log.error(`Seq ${name} does not exist on subscriber side`);
+  const done = await addSeqs(
+    pair.subscriber,
+    queue,
+    selection,
+    onProvider.filter((name) => exists.has(name) || !chosen.names.includes(name)),
+    registered,
+    log,
+    (typed) =>
+      absent.length > 0 && matchNames(typed, absent).length > 0 ? null : `Seq ${typed} does not exist on provider side`,
+  );
+  return done && absent.length === 0;
+}
+
+async function addSeqs(
+  db: SqlConnection,
+  queue: string,
+  selection: Selection,
+  candidates: readonly string[],
+  registered: ReadonlySet<string>,
+  log: Logger,
+  unknownText: (typed: string) => string | null,
+): Promise<boolean> {
+  const chosen = choose(selection, candidates, "sequence");
+  for (const typed of chosen.unknown) {
+    const text = unknownText(typed);
+    if (text !== null) log.error(text);
+  }
+  if (chosen.unknown.length > 0) return false;
+  for (const name of chosen.names) {
+    if (registered.has(name)) {
+      if (!selection.all) log.info(`Seq ${name} already subscribed`);
+      continue;
+    }
+    log.info(`Adding sequence: ${name}`);
+    await db.transaction((tx) => localAddSeq(tx, queue, name));
+  }
+  return true;
+}
+
+/** Takes sequences out: on the provider everywhere, on the subscriber here. @returns false for unknown names */
+export async function removeSeqs(
+  db: SqlConnection,
+  queue: string,
+  selection: Selection,
+  log: Logger,
+): Promise<boolean> {
+  const registered = (await getSeqList(db, queue)).filter((row) => row.local).map((row) => row.seq_name);
+  const chosen = choose(selection, registered, "sequence");
+  for (const typed of chosen.unknown) log.error(`seq not attached: no registered sequence matches ${typed}`);
+  if (chosen.unknown.length > 0) return false;
+  for (const name of chosen.names) {
+    log.info(`Removing sequence: ${name}`);
+    await db.transaction((tx) => localRemoveSeq(tx, queue, name));
+  }
+  return true;
+}
+
+export interface TableState {
+  readonly table: string;
+  /** null is shown as `NEW`. */
+  readonly state: string | null;
+  readonly rows: bigint | null;
+  /** Why the last try to copy it failed. */
+  readonly error: string | null;
+}
+
+/** The subscriber's tables, in the order they were added. */
+export async function subscriberTables(db: SqlConnection, queue: string): Promise<TableState[]> {
+  await requireLeaf(db, queue);
+  const copies = new Map(
+    (await db.query<{ table_name: string; rows_copied: bigint | null; error: string | null }>(
+      "select s.table_name, s.rows_copied, s.error from skyq.copy_state s where s.queue_name = $1",
+      [queue],
+    )).map((row) => [row.table_name, row]),
+  );
+  return (await getTableList(db, queue)).filter((row) => row.local).map((row) => ({
+    table: row.table_name,
+    state: row.merge_state,
+    rows: copies.get(row.table_name)?.rows_copied ?? null,
+    error: row.merge_state === "ok" ? null : copies.get(row.table_name)?.error ?? null,
+  }));
+}

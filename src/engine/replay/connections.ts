@@ -1,0 +1,80 @@
+import type { Target } from "../../db/target.ts";
+import { WireConnection } from "../../db/wire/connection.ts";
+
+/**
+ * A server that cannot reach its client any more keeps the session, and with it our lock and position, until it
+ * notices: with these settings after a minute, not after the two hours of most systems.
+ */
+const NOTICE_DEAD_CLIENT = {
+  tcp_keepalives_idle: "30",
+  tcp_keepalives_interval: "10",
+  tcp_keepalives_count: "3",
+} as const;
+
+/** Connects to the provider for reading batches and rows. */
+export function openProvider(
+  target: Target,
+  options: { applicationName: string; signal: AbortSignal },
+): Promise<WireConnection> {
+  return WireConnection.connect(target, { ...options, settings: { ...NOTICE_DEAD_CLIENT, jit: "off" } });
+}
+
+export interface SubscriberOptions {
+  readonly applicationName: string;
+  readonly signal: AbortSignal;
+  readonly lockTimeoutMs: number;
+}
+
+export interface SubscriberSession {
+  readonly connection: WireConnection;
+  /** Ordinary triggers and foreign keys keep quiet. False: the role may not set that, they fire. */
+  readonly isReplica: boolean;
+}
+
+/**
+ * Connects to the subscriber for applying rows.
+ *
+ * The planner settings close a trap: a set-based update joins an array of unknown length with the target table, and
+ * from some length on the planner prefers to hash the whole target, which is several times slower than its key's index.
+ */
+export async function openSubscriber(target: Target, options: SubscriberOptions): Promise<SubscriberSession> {
+  const connection = await WireConnection.connect(target, {
+    applicationName: options.applicationName,
+    signal: options.signal,
+    lockTimeoutMs: options.lockTimeoutMs,
+    settings: {
+      ...NOTICE_DEAD_CLIENT,
+      enable_hashjoin: "off",
+      enable_mergejoin: "off",
+      enable_seqscan: "off",
+      jit: "off",
+    },
+  });
+  try {
+    return { connection, isReplica: await setReplicaRole(connection) };
+  } catch (error) {
+    connection.destroy();
+    throw error;
+  }
+}
+
+/**
+ * Sets session_replication_role = replica, through londiste's function (its owner may have the right that we lack) or
+ * directly. @returns false when neither may
+ */
+async function setReplicaRole(connection: WireConnection): Promise<boolean> {
+  for (
+    const sql of [
+      "select londiste.set_session_replication_role('replica', false)",
+      "set session_replication_role = replica",
+    ]
+  ) {
+    try {
+      await connection.exec(sql);
+      return true;
+    } catch (error) {
+      if (connection.isClosed) throw error;
+    }
+  }
+  return false;
+}

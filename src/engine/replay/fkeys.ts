@@ -1,0 +1,32 @@
+import { messageOf } from "../../base/errors.ts";
+import type { Logger } from "../../base/log.ts";
+import type { WireConnection } from "../../db/wire/connection.ts";
+import { restoreFkeyStep, validPendingFkeys } from "../../queue/londiste.ts";
+
+/** Keys that could not be restored are tried again after this long. */
+const RETRY_MS = 600_000;
+const failedAtMs = new Map<string, number>();
+
+/**
+ * Restores the foreign keys that a copy dropped and whose tables are both in sync again: added NOT VALID, then
+ * validated, each in a transaction of its own. A key that the data violate stays pending and stops nothing.
+ */
+export async function restoreFkeys(db: WireConnection, queue: string, log: Logger): Promise<void> {
+  for (const fkey of await validPendingFkeys(db, queue)) {
+    const id = `${fkey.from_table} ${fkey.fkey_name}`;
+    if (Date.now() - (failedAtMs.get(id) ?? -Infinity) < RETRY_MS) continue;
+    log.info(`Creating fkey: ${fkey.fkey_name} (${fkey.from_table} --> ${fkey.to_table})`);
+    try {
+      for (;;) {
+        const sql = await restoreFkeyStep(db, fkey.from_table, fkey.fkey_name);
+        if (sql === null) break;
+        await db.exec(sql);
+      }
+      failedAtMs.delete(id);
+    } catch (error) {
+      if (db.isClosed) throw error;
+      failedAtMs.set(id, Date.now());
+      log.warning(`Cannot restore fkey ${fkey.fkey_name} of ${fkey.from_table}: ${messageOf(error)}; it stays pending`);
+    }
+  }
+}

@@ -1,0 +1,49 @@
+import { SkyqError } from "../../base/errors.ts";
+import type { Logger } from "../../base/log.ts";
+import { sleep } from "../../base/time.ts";
+import { one, type Queryable } from "../../db/queryable.ts";
+
+/** How long a connection of ours that died may still hold the lock, before another instance is suspected. */
+const PATIENCE_MS = 5_000;
+
+/**
+ * Takes the session lock that makes one replay per job: whoever holds it may move the job's position. It ends with the
+ * connection, however that ends.
+ * @throws {SkyqError} `already-running` when another session keeps it, with that session's pid and start
+ */
+export async function takeJobLock(db: Queryable, job: {
+  queue: string;
+  worker: string;
+  log: Logger;
+  signal: AbortSignal;
+}): Promise<void> {
+  const untilMs = Date.now() + PATIENCE_MS;
+  const key = `skyq replay ${job.queue} ${job.worker}`;
+  for (let tries = 0;; tries++) {
+    const { taken } = await one<{ taken: boolean }>(
+      db,
+      "select pg_try_advisory_lock(hashtextextended($1, 0)) as taken",
+      [key],
+    );
+    if (taken) return;
+    if (tries === 0) job.log.info(`Waiting for the lock of job ${job.worker}`);
+    if (Date.now() > untilMs || !await sleep(200, job.signal)) break;
+  }
+  const holders = await db.query<{ pid: number; client: string | null; since: string }>(
+    `select a.pid, a.client_addr::text as client, a.backend_start::text as since
+       from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a on a.pid = l.pid
+      where l.locktype = 'advisory' and l.granted and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
+        and ((l.classid::bigint << 32) | l.objid::bigint) = hashtextextended($1, 0)`,
+    [key],
+  );
+  const holder = holders[0];
+  throw new SkyqError(
+    "already-running",
+    `Cannot start job "${job.worker}": another instance holds it${
+      holder === undefined
+        ? ""
+        : ` (server process ${holder.pid}, client ${holder.client ?? "local"}, since ${holder.since})`
+    }`,
+    { hint: "One replay runs per job. Stop the other one, or give this one a job_name of its own." },
+  );
+}

@@ -1,0 +1,157 @@
+import { SkyqError } from "../../base/errors.ts";
+import { quoteIdent } from "../../db/quote.ts";
+import type { Queryable } from "../../db/queryable.ts";
+import { readTargetTable, type TargetColumn, type TargetTable } from "./target_table.ts";
+
+/** A column of an event's data, in the event's order. */
+export interface ShapeColumn {
+  readonly name: string;
+  readonly key: boolean;
+  /** Read over, not written: the subscriber computes it. */
+  readonly skip: boolean;
+}
+
+/** A prepared statement: its name on the connection, and its text. */
+export interface Statement {
+  readonly name: string;
+  readonly sql: string;
+}
+
+/** How events of one table and one column sequence become statements on the subscriber. */
+export interface ApplyPlan {
+  /** The table's name in the events. */
+  readonly table: string;
+  readonly target: TargetTable;
+  readonly columns: readonly ShapeColumn[];
+  /** Rows in COPY's text format. */
+  readonly copySql: string;
+  /** Set-based, parameters are one text[] a column: written columns and keys, or the keys alone for a delete. */
+  readonly updateMany: Statement | null;
+  readonly deleteMany: Statement;
+  /** One event each, parameters are text, in event order: as for the set-based ones; insert takes all written columns. */
+  readonly insertOne: Statement;
+  readonly updateOne: Statement;
+  readonly deleteOne: Statement;
+  /** Key bytes do not stand for the key, or a cast is not the input function: only event by event is right. */
+  readonly mustBeOrdered: boolean;
+}
+
+/** Plans of one subscriber connection, made when events of a table and column sequence are first met. */
+export class Plans {
+  readonly #subscriber: Queryable;
+  readonly #plans = new Map<string, ApplyPlan>();
+
+  constructor(subscriber: Queryable) {
+    this.#subscriber = subscriber;
+  }
+
+  /**
+   * @param dest the subscriber's table, `schema.name`
+   * @throws {SkyqError} `structure`, `bad-event`: see `makePlan`
+   */
+  async get(table: string, dest: string, columnNames: readonly string[], keyNames: readonly string[]) {
+    const id = JSON.stringify([table, dest, columnNames, keyNames]);
+    let plan = this.#plans.get(id);
+    if (plan === undefined) {
+      plan = makePlan(table, await readTargetTable(this.#subscriber, dest), columnNames, keyNames);
+      this.#plans.set(id, plan);
+    }
+    return plan;
+  }
+}
+
+let planCount = 0;
+
+/**
+ * Plans the statements for events of `table` whose data has the columns `columnNames` and whose key is `keyNames`.
+ * @throws {SkyqError} `structure` when the subscriber's table lacks a column, `bad-event` when the key is not in the data
+ */
+export function makePlan(
+  table: string,
+  target: TargetTable,
+  columnNames: readonly string[],
+  keyNames: readonly string[],
+): ApplyPlan {
+  const missing = columnNames.filter((name) => !target.columns.has(name));
+  if (missing.length > 0) {
+    throw new SkyqError(
+      "structure",
+      `Cannot apply events of table "${table}": subscriber's table "${target.name}" has no column ${
+        missing.map((name) => `"${name}"`).join(", ")
+      }`,
+      { hint: "Add the column on the subscriber; replay goes on by itself.", facts: { table, missing } },
+    );
+  }
+  const absent = keyNames.filter((name) => !columnNames.includes(name));
+  if (keyNames.length === 0 || absent.length > 0) {
+    throw new SkyqError(
+      "bad-event",
+      `Cannot apply events of table "${table}": ${
+        keyNames.length === 0
+          ? "they name no key column"
+          : `key column ${absent.map((name) => `"${name}"`).join(", ")} is not in their data`
+      }`,
+      { hint: "Give the table a primary key, or a trigger argument pkey=…, and add it again." },
+    );
+  }
+  const columns = columnNames.map((name): ShapeColumn => {
+    const key = keyNames.includes(name);
+    return { name, key, skip: target.columns.get(name)!.isGenerated };
+  });
+  // What each kind of statement is given, in event order; the codec follows the same rule.
+  const inserted = columns.filter((column) => !column.skip);
+  const updated = columns.filter((column) => !column.skip || column.key);
+  const keys = columns.filter((column) => column.key);
+  const values = inserted.filter((column) => !column.key);
+  const of = (column: ShapeColumn): TargetColumn => target.columns.get(column.name)!;
+  const list = (some: readonly ShapeColumn[], text: (column: ShapeColumn, index: number) => string, glue = ", ") =>
+    some.map(text).join(glue);
+  const ident = (column: ShapeColumn) => quoteIdent(column.name);
+  const nth = (some: readonly ShapeColumn[], column: ShapeColumn) => some.indexOf(column) + 1;
+
+  const prefix = `skyq_${++planCount}`;
+  const unnest = (some: readonly ShapeColumn[]) =>
+    `unnest(${list(some, (_, i) => `$${i + 1}::pg_catalog.text[]`)}) as s(${list(some, (_, i) => `c${i + 1}`)})`;
+  const keyMatch = (some: readonly ShapeColumn[]) =>
+    list(keys, (column) => `t.${ident(column)} = s.c${nth(some, column)}::${of(column).castType}`, " and ");
+
+  return {
+    table,
+    target,
+    columns,
+    copySql: `copy ${target.sql} (${list(inserted, ident)}) from stdin`,
+    updateMany: values.length === 0 ? null : {
+      name: `${prefix}_um`,
+      sql: `update ${target.onlySql} as t set ${
+        list(values, (column) => `${ident(column)} = s.c${nth(updated, column)}::${of(column).castType}`)
+      } from ${unnest(updated)} where ${keyMatch(updated)}`,
+    },
+    deleteMany: {
+      name: `${prefix}_dm`,
+      sql: `delete from ${target.onlySql} as t using ${unnest(keys)} where ${keyMatch(keys)}`,
+    },
+    insertOne: {
+      name: `${prefix}_i`,
+      sql: `insert into ${target.sql} (${list(inserted, ident)}) overriding system value values (${
+        list(inserted, (column) => `$${nth(inserted, column)}`)
+      })`,
+    },
+    updateOne: {
+      name: `${prefix}_u`,
+      // Every parameter must appear, so that its type is known: keys stand in the condition, values in the list.
+      sql: `update ${target.onlySql} as t set ${
+        values.length === 0
+          ? `${ident(keys[0]!)} = t.${ident(keys[0]!)}`
+          : list(values, (column) => `${ident(column)} = $${nth(updated, column)}`)
+      } where ${list(keys, (column) => `t.${ident(column)} = $${nth(updated, column)}`, " and ")}`,
+    },
+    deleteOne: {
+      name: `${prefix}_d`,
+      sql: `delete from ${target.onlySql} as t where ${
+        list(keys, (column, i) => `t.${ident(column)} = $${i + 1}`, " and ")
+      }`,
+    },
+    mustBeOrdered: keys.some((column) => !of(column).isCanonicalText) ||
+      updated.some((column) => of(column).hasOwnTextCast),
+  };
+}

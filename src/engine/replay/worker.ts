@@ -1,0 +1,354 @@
+// The replay of one subscriber: batch after batch, until it is told to stop.
+
+import { messageOf, SkyqError } from "../../base/errors.ts";
+import type { Logger } from "../../base/log.ts";
+import { Backoff, sleep } from "../../base/time.ts";
+import { EventCodec } from "../../codec/event_codec.ts";
+import type { Target } from "../../db/target.ts";
+import { WireConnection } from "../../db/wire/connection.ts";
+import { getTableList, moveTableState } from "../../queue/londiste.ts";
+import { finishBatch, forceTick } from "../../queue/pgq.ts";
+import {
+  getConsumerState,
+  getNodeInfo,
+  setConsumerError,
+  setConsumerUptodate,
+  setSubscriberWatermark,
+} from "../../queue/pgq_node.ts";
+import { decideReplay, formatState, parseState } from "../copy/handover.ts";
+import { CopyManager } from "../copy/manager.ts";
+import { removeStrayCopyConsumers } from "../copy/table_copy.ts";
+import { applyBatch } from "./batch.ts";
+import { openProvider, openSubscriber } from "./connections.ts";
+import { restoreFkeys } from "./fkeys.ts";
+import { takeJobLock } from "./job_lock.ts";
+import { type OpenBatch, openBatch } from "./open.ts";
+import type { BatchStats, Path } from "./path.ts";
+import { parseSnapshot, seesAllOf } from "./snapshot.ts";
+import { Plans } from "./plan.ts";
+
+/** How often a replay that waits for a copy looks again. */
+const HANDOVER_POLL_MS = 50;
+/** A copy that keeps failing while the replay waits for it is sent back after this long, so that the others go on. */
+const HANDOVER_WAIT_MAX_MS = 60_000;
+/** How often the node tells its provider what it still needs (`local_wm_publish_period` of the originals). */
+const WATERMARK_PERIOD_MS = 300_000;
+/** How often things that usually do not change are looked at: pending foreign keys, stray consumers. */
+const HOUSEKEEPING_PERIOD_MS = 30_000;
+
+export interface ReplayOptions {
+  readonly queue: string;
+  /** Name of the leaf's worker: its consumer on the queue. */
+  readonly worker: string;
+  readonly provider: Target;
+  readonly subscriber: Target;
+  readonly log: Logger;
+  /** Aborted: finish the batch in hand, then end. */
+  readonly signal: AbortSignal;
+  readonly loopDelayMs: number;
+  readonly lockTimeoutMs: number;
+  /** Connections older than this are opened anew between batches. */
+  readonly connectionLifetimeMs: number;
+  /** Longest pause after an error. */
+  readonly errorPauseMaxMs: number;
+  readonly parallelCopies: number;
+  /** Memory for the events of one part of a batch, in bytes; two parts are held. */
+  readonly arenaBytes: number;
+  /** Called once, when both sides are connected and the job is ours. */
+  ready(): Promise<void> | void;
+}
+
+/**
+ * Replays until `signal` aborts. Errors are logged, stored in the node (`status` shows them) and tried again after
+ * growing pauses; only those that no retry can cure are thrown.
+ * @throws {SkyqError} before the first connection stands: whatever is wrong; later: faults without retry
+ */
+export async function runReplay(options: ReplayOptions): Promise<void> {
+  const { log, signal } = options;
+  const backoff = new Backoff(1_000, options.errorPauseMaxMs);
+  const copies = new CopyManager({ ...options, noteError: (table, error) => noteCopyError(options, table, error) });
+  let session: ReplaySession | null = null;
+  let isReady = false;
+  try {
+    while (!signal.aborted) {
+      try {
+        if (session === null) {
+          session = await ReplaySession.open(options, copies);
+          if (!isReady) await options.ready();
+          isReady = true;
+        }
+        const moved = await session.step();
+        if (moved) backoff.reset();
+        if (session.ageMs > options.connectionLifetimeMs) {
+          log.debug("Connections have reached connection_lifetime, opening new ones");
+          await session.close();
+          session = null;
+        }
+        if (!moved) await sleep(options.loopDelayMs, signal);
+      } catch (error) {
+        if (signal.aborted && isConnectionFault(error)) break;
+        const failed = session;
+        session = null;
+        if (!(error instanceof SkyqError)) log.debug(error instanceof Error ? error.stack ?? "" : String(error));
+        if (!isReady || isFinal(error)) throw error;
+        const pauseMs = backoff.next();
+        log.error(
+          `Job ${options.worker} failed: ${messageOf(error)}; ` +
+            `${isConnectionFault(error) ? "connecting again" : "next try"} in ${Math.ceil(pauseMs / 1000)} s`,
+        );
+        if (error instanceof SkyqError && error.hint !== undefined) log.info(`hint: ${error.hint}`);
+        await failed?.noteError(messageOf(error));
+        failed?.destroy();
+        await sleep(pauseMs, signal);
+      }
+    }
+  } finally {
+    await copies.stopAll();
+    await session?.close();
+  }
+}
+
+function isConnectionFault(error: unknown): boolean {
+  return error instanceof SkyqError &&
+    (error.fault === "connect" || error.fault === "connection-lost" || error.fault === "auth");
+}
+
+/** Whether no retry can cure it. Our own lost connection may hold the job's lock for a while: that ends by itself. */
+function isFinal(error: unknown): boolean {
+  return error instanceof SkyqError && !error.retry && error.fault !== "already-running";
+}
+
+/** Two connections and what is known through them; thrown away as a whole when one of them fails. */
+class ReplaySession {
+  readonly #options: ReplayOptions;
+  readonly #copies: CopyManager;
+  readonly #path: Path;
+  readonly #openedMs = Date.now();
+  #nodeName = "";
+  #hasStoredError = true;
+  #lastBatchEndedMs = Date.now();
+  #nextHousekeepingMs = 0;
+  #nextWatermarkMs = 0;
+
+  private constructor(options: ReplayOptions, copies: CopyManager, path: Path) {
+    this.#options = options;
+    this.#copies = copies;
+    this.#path = path;
+  }
+
+  static async open(options: ReplayOptions, copies: CopyManager): Promise<ReplaySession> {
+    const { queue, worker, log, signal, lockTimeoutMs } = options;
+    const applicationName = `skyq replay ${worker}`;
+    const provider = await openProvider(options.provider, { applicationName, signal });
+    let subscriber: WireConnection | null = null;
+    try {
+      const opened = await openSubscriber(options.subscriber, { applicationName, signal, lockTimeoutMs });
+      subscriber = opened.connection;
+      if (!opened.isReplica) {
+        log.warning(
+          "The subscriber's role may not set session_replication_role: triggers and foreign keys of its tables fire " +
+            "for replayed rows",
+        );
+      }
+      const session = new ReplaySession(options, copies, {
+        queue,
+        consumer: worker,
+        provider,
+        subscriber,
+        codec: await EventCodec.create({ arenaBytes: options.arenaBytes }),
+        plans: new Plans(subscriber),
+        log,
+        takes: (row) => row.merge_state === "ok",
+        onlyTable: null,
+        systemEvents: true,
+      });
+      await session.#begin();
+      return session;
+    } catch (error) {
+      provider.destroy();
+      subscriber?.destroy();
+      throw error;
+    }
+  }
+
+  get ageMs(): number {
+    return Date.now() - this.#openedMs;
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled([this.#path.provider.close(), this.#path.subscriber.close()]);
+  }
+
+  destroy(): void {
+    this.#path.provider.destroy();
+    this.#path.subscriber.destroy();
+  }
+
+  /** Stores the error where `status` shows it, if the subscriber can still be reached. */
+  async noteError(message: string): Promise<void> {
+    const { subscriber, queue } = this.#path;
+    if (subscriber.isClosed || subscriber.transactionStatus !== "I") return;
+    await setConsumerError(subscriber, queue, this.#options.worker, message).catch(() => {});
+  }
+
+  async #begin(): Promise<void> {
+    const { subscriber, queue, log } = this.#path;
+    const { worker, signal } = this.#options;
+    const node = await getNodeInfo(subscriber, queue).catch((error) => {
+      if (error instanceof SkyqError && (error.sqlstate === "3F000" || error.sqlstate === "42883")) return null;
+      throw error;
+    });
+    if (node === null) {
+      throw new SkyqError("not-installed", `Cannot replay queue "${queue}": the subscriber has no node of it`, {
+        hint: "Run `skyq subscriber install` first.",
+      });
+    }
+    this.#nodeName = node.node_name;
+    await takeJobLock(subscriber, { queue, worker, log, signal });
+  }
+
+  /**
+   * One round: tables, batch, housekeeping.
+   * @returns false when there was nothing to do
+   */
+  async step(): Promise<boolean> {
+    const { queue, provider, subscriber, log } = this.#path;
+    const state = await getConsumerState(subscriber, queue, this.#options.worker);
+    if (state !== null && !state.uptodate) await setConsumerUptodate(subscriber, queue, this.#options.worker);
+    if (state?.paused) return false;
+    await this.#housekeeping();
+
+    const batch = await openBatch(this.#path);
+    if (!await this.#settleTables(batch)) return false;
+    if (batch === null) return false;
+
+    const startedMs = performance.now();
+    const idleS = (Date.now() - this.#lastBatchEndedMs) / 1000;
+    let stats: BatchStats | null = null;
+    if (!batch.isApplied) stats = await applyBatch(this.#path, batch);
+    await finishBatch(provider, batch.batchId);
+    this.#lastBatchEndedMs = Date.now();
+    if (stats !== null) {
+      log.stat({
+        count: stats.count,
+        ignored: stats.ignored,
+        duration: (performance.now() - startedMs) / 1000,
+        ...(stats.count > 0 ? { idle: idleS } : {}),
+        ...(stats.missedRows > 0 ? { missed_rows: stats.missedRows } : {}),
+        ...(stats.ordered > 0 ? { ordered_parts: stats.ordered } : {}),
+      });
+    }
+    if (this.#hasStoredError) {
+      await setConsumerError(subscriber, queue, this.#options.worker, null);
+      this.#hasStoredError = false;
+    }
+    return true;
+  }
+
+  /**
+   * The replay's side of the hand-over: changes the states it owns, keeps the copies running, and waits for a copy
+   * that has to reach this batch's end.
+   * @returns false when it was told to stop while waiting
+   */
+  async #settleTables(batch: OpenBatch | null): Promise<boolean> {
+    const { queue, subscriber, provider, log } = this.#path;
+    const { signal, parallelCopies } = this.#options;
+    const waitingSinceMs = Date.now();
+    for (;;) {
+      const rows = (await getTableList(subscriber, queue)).filter((row) => row.local);
+      const tables = rows.map((row) => ({ table: row.table_name, state: parseState(row.merge_state) }));
+      const decision = decideReplay(tables, batch?.tickId ?? null, parallelCopies);
+      for (const change of decision.changes) {
+        const moved = await moveTableState(subscriber, {
+          queue,
+          table: change.table,
+          from: formatState(change.from),
+          to: formatState(change.to),
+          snapshot: rows.find((row) => row.table_name === change.table)!.custom_snapshot,
+        });
+        if (moved) log.info(`Table ${change.table} status changed to '${formatState(change.to)}'`);
+      }
+      this.#copies.ensure(decision.copies);
+      if (batch === null) {
+        // Whatever waits for our next batch should not wait for the idle period.
+        if (tables.some(({ state }) => state.name === "wanna-sync")) await forceTick(provider, queue);
+        return true;
+      }
+      if (!decision.wait) {
+        await this.#dropSnapshots(batch, rows);
+        return true;
+      }
+      if (Date.now() - waitingSinceMs > HANDOVER_WAIT_MAX_MS) await this.#sendBackFailingCopies(tables);
+      if (!await sleep(HANDOVER_POLL_MS, signal)) return false;
+    }
+  }
+
+  /** A copy's snapshot has done its work once a batch begins at a tick that sees all it saw. */
+  async #dropSnapshots(batch: OpenBatch, rows: Awaited<ReturnType<typeof getTableList>>): Promise<void> {
+    const { queue, provider, subscriber, log } = this.#path;
+    const filtered = rows.filter((row) => row.merge_state === "ok" && row.custom_snapshot !== null);
+    if (filtered.length === 0) return;
+    const ticks = await provider.query<{ snapshot: string }>(
+      `select t.tick_snapshot::text as snapshot
+         from pgq.tick t join pgq.queue q on q.queue_id = t.tick_queue
+        where q.queue_name = $1 and t.tick_id = $2`,
+      [queue, batch.prevTickId],
+    );
+    if (ticks[0] === undefined) return;
+    const begin = parseSnapshot(ticks[0].snapshot);
+    for (const row of filtered) {
+      if (!seesAllOf(begin, parseSnapshot(row.custom_snapshot!))) continue;
+      await moveTableState(subscriber, { queue, table: row.table_name, from: "ok", to: "ok", snapshot: null });
+      log.debug(`${row.table_name}: the copy's snapshot is not needed any more`);
+      this.#nextHousekeepingMs = 0;
+    }
+  }
+
+  async #sendBackFailingCopies(tables: readonly { table: string; state: ReturnType<typeof parseState> }[]) {
+    const { queue, subscriber, log } = this.#path;
+    for (const { table, state } of tables) {
+      const error = this.#copies.errorOf(table);
+      if (state.name !== "do-sync" || error === null) continue;
+      await this.#copies.stop(table);
+      const snapshot = (await getTableList(subscriber, queue)).find((row) => row.table_name === table)?.custom_snapshot;
+      await moveTableState(subscriber, {
+        queue,
+        table,
+        from: formatState(state),
+        to: "catching-up",
+        snapshot: snapshot ?? null,
+      });
+      log.error(`${table}: its copy cannot reach the hand-over (${error}); the other tables go on without it`);
+    }
+  }
+
+  async #housekeeping(): Promise<void> {
+    const nowMs = Date.now();
+    const { queue, provider, subscriber, log } = this.#path;
+    if (nowMs >= this.#nextHousekeepingMs) {
+      this.#nextHousekeepingMs = nowMs + HOUSEKEEPING_PERIOD_MS;
+      await removeStrayCopyConsumers(provider, subscriber, { queue, worker: this.#options.worker, log });
+      await restoreFkeys(subscriber, queue, log);
+    }
+    if (nowMs >= this.#nextWatermarkMs) {
+      this.#nextWatermarkMs = nowMs + WATERMARK_PERIOD_MS;
+      const node = await getNodeInfo(subscriber, queue);
+      if (node?.local_watermark != null) {
+        await setSubscriberWatermark(provider, queue, this.#nodeName, node.local_watermark);
+      }
+    }
+  }
+}
+
+async function noteCopyError(options: ReplayOptions, table: string, error: string | null): Promise<void> {
+  const db = await WireConnection.connect(options.subscriber, { applicationName: `skyq replay ${options.worker}` });
+  try {
+    await db.query(
+      `insert into skyq.copy_state as s (queue_name, table_name, error, error_time) values ($1, $2, $3, now())
+       on conflict (queue_name, table_name) do update set error = excluded.error, error_time = now()`,
+      [options.queue, table, error],
+    );
+  } finally {
+    await db.close();
+  }
+}

@@ -1,0 +1,169 @@
+import { one, type Queryable } from "../db/queryable.ts";
+import { checkRet, type Ret } from "./pgq_node.ts";
+
+/** One row of londiste.get_table_list. */
+export interface TableRow {
+  table_name: string;
+  local: boolean;
+  /** null, `in-copy`, `catching-up`, `wanna-sync:TICK`, `do-sync:TICK` or `ok`. */
+  merge_state: string | null;
+  /** Snapshot the first copy saw, `xmin:xmax:x1,x2`, while it still matters. */
+  custom_snapshot: string | null;
+  table_attrs: string | null;
+  /** The local table's name when it differs from `table_name`. */
+  dest_table: string | null;
+}
+
+/** londiste.get_table_list: all tables the queue knows, in the order they were registered. */
+export function getTableList(db: Queryable, queue: string): Promise<TableRow[]> {
+  return db.query(
+    `select table_name, local, merge_state, custom_snapshot, table_attrs, dest_table
+       from londiste.get_table_list($1)`,
+    [queue],
+  );
+}
+
+/**
+ * londiste.local_add_table. Returns the function's code and note: 2xx added, 3xx added with a warning.
+ * @throws {SkyqError} `refused` from 400 on
+ */
+export async function localAddTable(
+  db: Queryable,
+  queue: string,
+  table: string,
+  triggerArgs: readonly string[],
+): Promise<Ret> {
+  const ret = await one<Ret>(
+    db,
+    "select ret_code, ret_note from londiste.local_add_table($1, $2, $3::text[])",
+    [queue, table, triggerArgs],
+  );
+  if (ret.ret_code >= 400) checkRet(ret, `Cannot add table "${table}"`);
+  return ret;
+}
+
+/** londiste.local_remove_table: on the root for the whole set, elsewhere the local registration. */
+export async function localRemoveTable(db: Queryable, queue: string, table: string): Promise<Ret> {
+  return checkRet(
+    await one<Ret>(db, "select ret_code, ret_note from londiste.local_remove_table($1, $2)", [queue, table]),
+    `Cannot remove table "${table}"`,
+  );
+}
+
+/** londiste.global_add_table: makes a table known here. */
+export async function globalAddTable(db: Queryable, queue: string, table: string): Promise<Ret> {
+  return checkRet(
+    await one<Ret>(db, "select ret_code, ret_note from londiste.global_add_table($1, $2)", [queue, table]),
+    `Cannot make table "${table}" known`,
+  );
+}
+
+/** londiste.global_remove_table: forgets a table, its local registration and triggers. */
+export async function globalRemoveTable(db: Queryable, queue: string, table: string): Promise<Ret> {
+  return await one<Ret>(db, "select ret_code, ret_note from londiste.global_remove_table($1, $2)", [queue, table]);
+}
+
+/** londiste.global_update_seq: stores a sequence's published value and moves the local one forward. */
+export async function globalUpdateSeq(db: Queryable, queue: string, seq: string, value: bigint): Promise<Ret> {
+  return checkRet(
+    await one<Ret>(db, "select ret_code, ret_note from londiste.global_update_seq($1, $2, $3)", [queue, seq, value]),
+    `Cannot update sequence "${seq}"`,
+  );
+}
+
+/** londiste.global_remove_seq. */
+export async function globalRemoveSeq(db: Queryable, queue: string, seq: string): Promise<Ret> {
+  return await one<Ret>(db, "select ret_code, ret_note from londiste.global_remove_seq($1, $2)", [queue, seq]);
+}
+
+/** londiste.local_add_seq. */
+export async function localAddSeq(db: Queryable, queue: string, seq: string): Promise<Ret> {
+  return checkRet(
+    await one<Ret>(db, "select ret_code, ret_note from londiste.local_add_seq($1, $2)", [queue, seq]),
+    `Cannot add sequence "${seq}"`,
+  );
+}
+
+/** londiste.local_remove_seq. */
+export async function localRemoveSeq(db: Queryable, queue: string, seq: string): Promise<Ret> {
+  return checkRet(
+    await one<Ret>(db, "select ret_code, ret_note from londiste.local_remove_seq($1, $2)", [queue, seq]),
+    `Cannot remove sequence "${seq}"`,
+  );
+}
+
+export interface SeqRow {
+  seq_name: string;
+  last_value: bigint;
+  local: boolean;
+}
+
+/** londiste.get_seq_list. */
+export function getSeqList(db: Queryable, queue: string): Promise<SeqRow[]> {
+  return db.query("select seq_name, last_value, local from londiste.get_seq_list($1)", [queue]);
+}
+
+/**
+ * Moves a table from one merge state to the next, only if it still is in the state `from`: the owner of a state alone
+ * may leave it (compare and set; the row is locked first).
+ * @returns false when the table was not in `from` any more
+ */
+export async function moveTableState(db: Queryable, change: {
+  queue: string;
+  table: string;
+  from: string | null;
+  to: string | null;
+  snapshot: string | null;
+}): Promise<boolean> {
+  const rows = await db.query<Ret>(
+    `with mine as materialized (
+         select t.queue_name, t.table_name
+           from londiste.table_info t
+          where t.queue_name = $1 and t.table_name = $2 and t.local and t.merge_state is not distinct from $3
+            for update)
+     select r.ret_code, r.ret_note
+       from mine, londiste.local_set_table_state(mine.queue_name, mine.table_name, $4, $5) r`,
+    [change.queue, change.table, change.from, change.snapshot, change.to],
+  );
+  if (rows[0] === undefined) return false;
+  checkRet(rows[0], `Cannot set state of table "${change.table}"`);
+  return true;
+}
+
+export interface Fkey {
+  from_table: string;
+  to_table: string;
+  fkey_name: string;
+  fkey_def: string;
+}
+
+/** londiste.find_table_fkeys: foreign keys from or to the table. */
+export function findTableFkeys(db: Queryable, table: string): Promise<Fkey[]> {
+  return db.query("select from_table, to_table, fkey_name, fkey_def from londiste.find_table_fkeys($1)", [table]);
+}
+
+/** londiste.drop_table_fkey: drops it and remembers how to make it again. @returns false when it was not there */
+export async function dropTableFkey(db: Queryable, fromTable: string, name: string): Promise<boolean> {
+  return (await one<{ n: number }>(db, "select londiste.drop_table_fkey($1, $2) as n", [fromTable, name])).n === 1;
+}
+
+/** londiste.get_valid_pending_fkeys: those whose both tables are in sync. */
+export function validPendingFkeys(db: Queryable, queue: string): Promise<Fkey[]> {
+  return db.query(
+    "select from_table, to_table, fkey_name, fkey_def from londiste.get_valid_pending_fkeys($1)",
+    [queue],
+  );
+}
+
+/**
+ * londiste.restore_table_fkey in its lazy form: the next SQL text to run for this key (ADD … NOT VALID, then VALIDATE).
+ * @returns null when nothing is left to do
+ */
+export async function restoreFkeyStep(db: Queryable, fromTable: string, name: string): Promise<string | null> {
+  const row = await one<{ sql: string | null }>(
+    db,
+    "select londiste.restore_table_fkey($1, $2, true) as sql",
+    [fromTable, name],
+  );
+  return row.sql === null || row.sql === "" ? null : row.sql;
+}
