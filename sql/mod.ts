@@ -1,7 +1,8 @@
 /** Everything that skyq puts into a database, in the order of installation. */
 import { pgq } from "./pgq/mod.ts";
+import { pgqNode } from "./pgq_node/mod.ts";
 import type { SqlSchema } from "./schema.ts";
 
 export type { Migration, SqlSchema } from "./schema.ts";
 
-export const SCHEMAS: readonly SqlSchema[] = [pgq];
+export const SCHEMAS: readonly SqlSchema[] = [pgq, pgqNode];
