@@ -1,5 +1,6 @@
 /** From a target to a byte stream: hosts, addresses and encryption in libpq's order, within a time limit. */
 import { lookup } from "node:dns/promises";
+import process from "node:process";
 import { connect as connectSocket, isIP, type Socket } from "node:net";
 import { SkyqError } from "../../base/errors.ts";
 import { toSkyqError } from "../errors.ts";
@@ -113,7 +114,10 @@ async function addressesOf(host: TargetHost, limitMs: number, act: string, signa
   const literal = host.hostaddr ?? host.host;
   if (isIP(literal) !== 0) return [literal];
   return await limited(limitMs, signal, act, async () => {
-    const found = await lookup(host.host, { all: true });
+    // Deno 2.5 warns, on stderr and once per process, of a module that its own look-up uses.
+    const before = process.noDeprecation;
+    process.noDeprecation = true;
+    const found = await lookup(host.host, { all: true }).finally(() => process.noDeprecation = before);
     return found.map(({ address }) => address);
   });
 }
