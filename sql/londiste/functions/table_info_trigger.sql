@@ -1,0 +1,19 @@
+create or replace function londiste.table_info_trigger() returns trigger
+language plpgsql as $$
+-- When a table leaves a queue, whatever the reason, its triggers go with it.
+begin
+    perform londiste.drop_table_triggers(old.queue_name, old.table_name);
+    return old;
+end;
+$$;
+
+do $$
+begin
+    perform 1 from pg_catalog.pg_trigger t
+      where t.tgrelid = 'londiste.table_info'::regclass and t.tgname = 'table_info_trigger_sync';
+    if not found then
+        create trigger table_info_trigger_sync before delete on londiste.table_info
+            for each row execute function londiste.table_info_trigger();
+    end if;
+end;
+$$;

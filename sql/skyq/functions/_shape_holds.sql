@@ -1,0 +1,33 @@
+create or replace function skyq._shape_holds(i_table regclass, i_shape text) returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+-- Whether a table still is as it was when its capture function was written.
+-- Called by: generated capture functions, with constants
+--
+-- Not immutable at all, and that is the trick: called with constants it is evaluated when the expression around it is
+-- planned, so a row pays nothing. A regclass constant makes a plan depend on the table, so each ALTER TABLE throws the
+-- answer away, in every session, at the moment it commits.
+declare
+    v_same boolean;
+begin
+    if skyq._shape(i_table) is distinct from i_shape then
+        return false;
+    end if;
+    if current_setting('transaction_isolation') like 'read %' then
+        return true;
+    end if;
+    -- A snapshot older than an ALTER TABLE still shows the columns of before, and the answer would outlive the
+    -- transaction. The parser, unlike a query, always sees the newest catalogue.
+    execute (
+        select format('select %s from (select row(%s)::%s as r) x',
+                      string_agg(format('pg_typeof((x.r).%I)::oid = %s', a.attname, a.atttypid), ' and '),
+                      string_agg('null', ', '), i_table)
+          from pg_attribute a
+         where a.attrelid = i_table and a.attnum > 0 and not a.attisdropped)
+       into v_same;
+    return v_same;
+exception
+    when undefined_column or undefined_object or undefined_table or cannot_coerce or not_null_violation
+      or syntax_error or wrong_object_type or datatype_mismatch then
+        return false;
+end;
+$$;

@@ -1,0 +1,32 @@
+create or replace function skyq._write_capture(i_queue_name text, i_table oid, i_args text[], i_mode text) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+-- Writes, or writes anew, the trigger function that logs one table into one queue, and notes it in skyq.capture. It
+-- runs with the rights of whoever installed schema skyq, so the application's roles need none on the queue.
+-- Returns:   the function's name in schema skyq
+-- Errors:    no such queue
+declare
+    v_id integer;
+    v_function text;
+begin
+    insert into skyq.capture as c (queue_name, table_name, table_oid, function_name, mode, columns, trigger_args)
+    select i_queue_name, coalesce((skyq._capture_args(i_args)).o_table_name, n.nspname || '.' || r.relname), i_table,
+           '', i_mode, skyq._shape(i_table), coalesce(i_args, '{}')
+      from pg_class r join pg_namespace n on n.oid = r.relnamespace
+     where r.oid = i_table
+        on conflict (queue_name, table_oid) do update
+       set table_name = excluded.table_name, mode = excluded.mode, columns = excluded.columns,
+           trigger_args = excluded.trigger_args
+    returning c.capture_id into v_id;
+    v_function := 'capture_' || v_id;
+    update skyq.capture c set function_name = v_function where c.capture_id = v_id;
+
+    execute format('create or replace function skyq.%I() returns trigger language plpgsql security definer '
+                   || 'set search_path = pg_catalog, pg_temp as %L',
+                   v_function, skyq._row_capture_body(i_queue_name, i_table, coalesce(i_args, '{}')));
+    execute format('revoke all on function skyq.%I() from public', v_function);
+    if to_regrole('pgq_admin') is not null then
+        execute format('grant execute on function skyq.%I() to pgq_admin', v_function);
+    end if;
+    return v_function;
+end;
+$$;

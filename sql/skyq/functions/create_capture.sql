@@ -1,0 +1,38 @@
+create or replace function skyq.create_capture(i_queue_name text, i_table_name text, i_args text[],
+                                               i_mode text default 'auto') returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+-- Logs the changes of a table into a queue by a trigger function written for this table. The events are those of
+-- pgq.logutriga; an update of the key is logged as delete and insert. Other triggers that write this
+-- table to this queue are replaced. Called again it writes the function anew.
+-- Returns:   how it captures: row; null, and nothing was done, when an argument, a magic column or the kind of table
+--            needs the generic trigger
+-- Errors:    no such table · no such queue · bad mode
+-- Locks:     as skyq._set_triggers()
+-- Called by: londiste.create_trigger()
+declare
+    v_table regclass := to_regclass(pgq.quote_fqname(i_table_name));
+    v_mode text := case coalesce(i_mode, 'auto') when 'auto' then 'row' else i_mode end;
+    v_function text;
+begin
+    if v_table is null then
+        raise exception 'Cannot capture table "%": no such table', i_table_name;
+    end if;
+    if v_mode <> 'row' then
+        raise exception 'Cannot capture table "%": bad mode "%"', i_table_name, i_mode using hint = 'Use auto or row.';
+    end if;
+    if not (skyq._capture_args(i_args)).o_special
+       or not exists (select from pg_class r where r.oid = v_table and r.relkind = 'r')
+       or exists (select from pg_attribute a
+                   where a.attrelid = v_table and starts_with(a.attname, '_pgq_ev_') and not a.attisdropped) then
+        return null;
+    end if;
+
+    v_function := skyq._write_capture(i_queue_name, v_table, i_args, v_mode);
+    perform skyq._set_triggers(i_queue_name, v_table, array[
+        skyq._trigger_definition(skyq._trigger_name(i_queue_name), 'AFTER INSERT OR DELETE OR UPDATE', v_table, 'ROW',
+                                 'skyq.' || v_function, array[i_queue_name] || i_args),
+        skyq._trigger_definition(skyq._trigger_name(i_queue_name, '_truncate'), 'AFTER TRUNCATE', v_table, 'STATEMENT',
+                                 'skyq.' || v_function, array[i_queue_name])]);
+    return v_mode;
+end;
+$$;

@@ -1,0 +1,28 @@
+-- Schema skyq has no roles of its own. Whoever administers queues administers captures; run after schema pgq's grants.
+do $grants$
+declare
+    v_function text;
+    v_is_admin boolean := pg_catalog.to_regrole('pgq_admin') is not null;
+begin
+    grant usage on schema skyq to public;
+    if v_is_admin then
+        grant select, insert, update, delete on skyq.copy_state, skyq.setting, skyq.pending_trigger to pgq_admin;
+        grant select on skyq.capture to pgq_admin;
+    end if;
+    if pg_catalog.to_regrole('pgq_reader') is not null then
+        grant select on skyq.copy_state, skyq.pending_trigger, skyq.capture to pgq_reader;
+    end if;
+    -- All of them: a trigger function that runs as its owner would let anybody write to the queue.
+    for v_function in
+        select p.oid::pg_catalog.regprocedure::text
+          from pg_catalog.pg_proc p
+         where p.pronamespace = 'skyq'::pg_catalog.regnamespace
+           and pg_catalog.has_function_privilege(current_user, p.oid, 'execute with grant option')
+    loop
+        execute 'revoke all on function ' || v_function || ' from public';
+        if v_is_admin then
+            execute 'grant execute on function ' || v_function || ' to pgq_admin';
+        end if;
+    end loop;
+end;
+$grants$;

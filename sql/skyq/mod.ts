@@ -1,0 +1,65 @@
+/** Schema skyq: what the originals have no table for, and the capture functions written per table. */
+import type { SqlSchema } from "../schema.ts";
+import tables from "./tables.sql" with { type: "text" };
+import grants from "./grants.sql" with { type: "text" };
+import pgqUrlencode from "../pgq/triggers/urlencode.sql" with { type: "text" };
+import quoted from "./functions/_quoted.sql" with { type: "text" };
+import nameList from "./functions/_name_list.sql" with { type: "text" };
+import baseType from "./functions/_base_type.sql" with { type: "text" };
+import keyColumns from "./functions/_key_columns.sql" with { type: "text" };
+import captureArgs from "./functions/_capture_args.sql" with { type: "text" };
+import shape from "./functions/_shape.sql" with { type: "text" };
+import shapeHolds from "./functions/_shape_holds.sql" with { type: "text" };
+import rowExpression from "./functions/_row_expression.sql" with { type: "text" };
+import changeExpression from "./functions/_change_expression.sql" with { type: "text" };
+import keyRefusal from "./functions/_key_refusal.sql" with { type: "text" };
+import changeSql from "./functions/_change_sql.sql" with { type: "text" };
+import rowCaptureBody from "./functions/_row_capture_body.sql" with { type: "text" };
+import queueTriggers from "./functions/_queue_triggers.sql" with { type: "text" };
+import triggerName from "./functions/_trigger_name.sql" with { type: "text" };
+import setTriggers from "./functions/_set_triggers.sql" with { type: "text" };
+import writeCapture from "./functions/_write_capture.sql" with { type: "text" };
+import forgetCapture from "./functions/_forget_capture.sql" with { type: "text" };
+import createCapture from "./functions/create_capture.sql" with { type: "text" };
+import refreshCapture from "./functions/refresh_capture.sql" with { type: "text" };
+import dropCapture from "./functions/drop_capture.sql" with { type: "text" };
+import checkCapture from "./functions/check_capture.sql" with { type: "text" };
+import pendingTriggers from "./functions/pending_triggers.sql" with { type: "text" };
+
+export const skyq: SqlSchema = {
+  name: "skyq",
+  landmark: "skyq.capture",
+  tables,
+  functions: [
+    // Our own copy: where the original extension brings schema pgq, it has no such function.
+    pgqUrlencode.replaceAll("pgq._urlencode", "skyq._urlencode"),
+    // what a table is like
+    quoted,
+    nameList,
+    baseType,
+    keyColumns,
+    captureArgs,
+    shape,
+    shapeHolds,
+    // what its capture function is made of
+    rowExpression,
+    changeExpression,
+    keyRefusal,
+    changeSql,
+    rowCaptureBody,
+    // triggers
+    queueTriggers,
+    triggerName,
+    setTriggers,
+    // captures
+    writeCapture,
+    forgetCapture,
+    createCapture,
+    refreshCapture,
+    dropCapture,
+    checkCapture,
+    pendingTriggers,
+  ],
+  grants,
+  migrations: [],
+};
