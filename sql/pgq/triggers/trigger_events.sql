@@ -2,7 +2,7 @@ create or replace function pgq._trigger_events(
     i_format text, i_when text, i_level text, i_op text, i_table_id oid, i_schema text, i_table text, i_args text[],
     i_old text, i_new text, i_old_json json, i_new_json json)
 returns text[]
-language plpgsql as $$
+language plpgsql set enable_seqscan = off as $$
 -- Makes the events of one fired trigger. The one place that knows arguments, keys and what counts as a change.
 -- i_format:  url, sql or json
 -- i_when, i_level, i_op, i_table_id, i_schema, i_table, i_args: TG_WHEN … TG_ARGV of the trigger
@@ -91,15 +91,13 @@ begin
         end if;
     end if;
 
-    -- columns and key, looked up at every firing: DDL of any session counts at once, and it costs less than knowing
-    -- whether something remembered is still true
-    select array_agg(a.attname), array_agg(a.attnum), array_agg(a.atttypid), array_agg(a.attcollation),
-           array_agg(a.attgenerated),
+    -- Columns and key are looked up at every firing: DDL of any session counts at once, and a test whether something
+    -- remembered still holds would cost the same. Without the setting above the server reads small catalogues whole.
+    select array_agg(a.attname), array_agg(a.attnum),
            (select (i.indkey::int2[])[0:i.indnkeyatts - 1]
               from pg_catalog.pg_index i where i.indrelid = i_table_id and i.indisprimary)
-      into v_names, v_numbers, v_types, v_collations, v_generated, v_key_numbers
-      from (select a.attname::text, a.attnum, a.atttypid, a.attcollation, a.attgenerated::text
-              from pg_catalog.pg_attribute a
+      into v_names, v_numbers, v_key_numbers
+      from (select a.attname::text, a.attnum from pg_catalog.pg_attribute a
              where a.attrelid = i_table_id and a.attnum > 0 and not a.attisdropped order by a.attnum) a;
     v_names := coalesce(v_names, '{}');
     if v_key_text is null then
@@ -147,7 +145,7 @@ begin
         end if;
     end if;
 
-    -- rows
+    -- rows, split as far as needed
     if i_op <> 'DELETE' then
         v_new := pgq._row_values(i_new);
     end if;
@@ -160,29 +158,39 @@ begin
         end if;
         if v_head is null or strpos(v_head, '"') > 0 or not starts_with(i_old, v_head) then
             v_old := pgq._row_values(i_old);
-            for v_index in 1 .. cardinality(v_names) loop
-                -- A BEFORE trigger runs before generated columns are computed: until then they have their old value.
-                if i_when = 'BEFORE' and v_generated[v_index] = 's' then
-                    v_new[v_index] := v_old[v_index];
-                end if;
-                if v_index = any (v_key) or v_ignore is not null or i_format = 'sql' then
-                    v_changed[v_index] := pgq._is_changed(v_types[v_index], v_collations[v_index],
-                                                          v_old[v_index], v_new[v_index]);
-                    if v_changed[v_index] then
-                        v_key_changed := v_key_changed or v_index = any (v_key);
-                        if v_names[v_index] = any (v_ignore) then
-                            v_ignored_changed := true;
-                        else
-                            v_other_changed := true;
-                        end if;
+        end if;
+    end if;
+    if i_format = 'json' or i_op = 'UPDATE' and v_old is not null then
+        select array_agg(a.atttypid), array_agg(a.attcollation), array_agg(a.attgenerated)
+          into v_types, v_collations, v_generated
+          from (select a.atttypid, a.attcollation, a.attgenerated::text from pg_catalog.pg_attribute a
+                 where a.attrelid = i_table_id and a.attnum > 0 and not a.attisdropped order by a.attnum) a;
+    end if;
+
+    -- what an update changed
+    if i_op = 'UPDATE' and v_old is not null then
+        for v_index in 1 .. cardinality(v_names) loop
+            -- A BEFORE trigger runs before generated columns are computed: until then they have their old value.
+            if i_when = 'BEFORE' and v_generated[v_index] = 's' then
+                v_new[v_index] := v_old[v_index];
+            end if;
+            if v_index = any (v_key) or v_ignore is not null or i_format = 'sql' then
+                v_changed[v_index] := pgq._is_changed(v_types[v_index], v_collations[v_index],
+                                                      v_old[v_index], v_new[v_index]);
+                if v_changed[v_index] then
+                    v_key_changed := v_key_changed or v_index = any (v_key);
+                    if v_names[v_index] = any (v_ignore) then
+                        v_ignored_changed := true;
+                    else
+                        v_other_changed := true;
                     end if;
                 end if;
-            end loop;
-            if v_key_changed then
-                v_ops := '{DELETE,INSERT}';
-            elsif v_ignored_changed and not v_other_changed then
-                return '{plain}';
             end if;
+        end loop;
+        if v_key_changed then
+            v_ops := '{DELETE,INSERT}';
+        elsif v_ignored_changed and not v_other_changed then
+            return '{plain}';
         end if;
     end if;
 

@@ -134,7 +134,7 @@ const BETTER: Record<string, { why: string; events: Event[]; errors?: Failure[];
 };
 
 /** The server that a case needs, where its statements are newer than the oldest supported one. */
-const MAJOR_MIN: Record<string, number> = { merge_statement: 15, type_ranges: 14 };
+const MAJOR_MIN: Record<string, number> = { merge_statement: 15, type_numeric: 14, type_ranges: 14 };
 
 const SETTINGS = `
   reset all; set timezone = 'UTC'; set datestyle = 'ISO, MDY'; set intervalstyle = 'postgres';
@@ -235,6 +235,10 @@ function urlencoded(text: string): string {
     const char = String.fromCharCode(byte);
     return /[-.0-9A-Z_a-z]/.test(char) ? char : char === " " ? "+" : `%${byte.toString(16).padStart(2, "0")}`;
   }).join("");
+}
+
+function decode(text: string): string {
+  return decodeURIComponent(text.replaceAll("+", " "));
 }
 
 describe("pgq._urlencode()", () => {
@@ -423,5 +427,209 @@ describe("triggers", () => {
       `${type("DELETE")} {"v":"x y","k":"1.00","b":"p,q"}`,
       `${type("INSERT")} {"v":"","k":"1.00","b":"r"}`,
     ]);
+  });
+
+  it("log what random changes do, so that replaying the events gives the table", async () => {
+    await clean();
+    const random = seeded("random changes");
+    const columns = ["k1", "a b", "k2", "gone", 'q"', "v"];
+    await sql.unsafe(
+      `create table t (k1 int, "a b" text, k2 text, gone int, "q""" text, v numeric, primary key (k2, k1));
+                      alter table t drop column gone`,
+    );
+    await create("t");
+    const live = columns.filter((name) => name !== "gone");
+    const pieces = ["", "x", " ", '"', "\\", ",", "'", "\u00f5\u65e5", "%", "null"];
+    const text = () =>
+      random.chance(0.2) ? null : Array.from({ length: random.int(0, 4) }, () => random.pick(pieces)).join("");
+    for (let round = 0; round < 200; round++) {
+      const key = [random.int(1, 4), random.pick(["a", "b,", '"', ""])] as const;
+      const kind = random.int(0, 3);
+      if (kind === 0) await sql`delete from t where k1 = ${key[0]} and k2 = ${key[1]}`;
+      else if (kind === 1) {
+        await sql.unsafe(
+          `insert into t values ($1, $2, $3, $4, $5)
+          on conflict (k1, k2) do update set "a b" = excluded."a b", "q""" = excluded."q""", v = excluded.v`,
+          [
+            ...[key[0], text(), key[1], text()],
+            random.chance(0.3) ? null : `${random.int(0, 99)}.${random.int(0, 99)}`,
+          ],
+        );
+      } else if (kind === 2) await sql`update t set "a b" = ${text()}, v = v + 1 where k1 = ${key[0]}`;
+      else {
+        // the key itself, unless another row has it
+        const other = random.int(1, 4);
+        await sql`update t set k1 = ${other} where k1 = ${key[0]} and k2 = ${key[1]}
+                     and not exists (select from t o where o.k1 = ${other} and o.k2 = ${key[1]})`;
+      }
+    }
+    const rows = new Map<string, string>();
+    for (const { ev_type, ev_data } of await events()) {
+      const pairs = ev_data!.split("&").map((pair) => pair.split("="));
+      const value = Object.fromEntries(
+        pairs.map(([name, text]) => [decode(name!), text === undefined ? null : decode(text)]),
+      );
+      const key = JSON.stringify([value.k1, value.k2]);
+      expect(ev_type!.slice(1)).toBe(":k2,k1");
+      expect(rows.has(key)).toBe(ev_type![0] !== "I");
+      if (ev_type![0] === "D") rows.delete(key);
+      else rows.set(key, JSON.stringify(live.map((name) => value[name])));
+    }
+    const wanted = await sql`select to_json(array[k1::text, "a b", k2, "q""", v::text]) as row from t`;
+    expect([...rows.values()].sort()).toEqual(wanted.map(({ row }) => JSON.stringify(row)).sort());
+    expect(rows.size > 0).toBe(true);
+  });
+
+  it("follow a column's new type and name in the same session, and large values", async () => {
+    await clean();
+    await sql.unsafe("create table t (id int primary key, v int, w text)");
+    await create("t");
+    await sql.unsafe("insert into t values (1, 5, 'x')");
+    await sql.unsafe(
+      `alter table t alter v type text using v || ' "'; alter table t rename w to "w w"; update t set v = v`,
+    );
+    const large = '{"a": [1, 2, "\\"b"]}, '.repeat(40_000);
+    await sql`update t set "w w" = ${large}`;
+    expect(await texts()).toEqual([
+      "I:id id=1&v=5&w=x",
+      "U:id id=1&v=5+%22&w+w=x",
+      `U:id id=1&v=5+%22&w+w=${urlencoded(large)}`,
+    ]);
+  });
+
+  it("refuse rows that a repeatable-read transaction's old view of the catalogue would name wrongly", async () => {
+    await clean();
+    await sql.unsafe("create table t (id int primary key, v int, w int); create table other (x int)");
+    await create("t");
+    const reader = connect();
+    try {
+      await reader.unsafe(SETTINGS);
+      await reader.unsafe(
+        "begin isolation level repeatable read; select count(*) from other; insert into t values (1, 1, 1)",
+      );
+      await reader.unsafe("commit");
+      await reader.unsafe("begin isolation level repeatable read; select count(*) from other");
+      await sql.unsafe("alter table t rename v to v1; alter table t rename w to v; alter table t rename v1 to w");
+      const failures = await run(["insert into t values (2, 2, 3)"], reader);
+      expect(failures.map(({ message }) => message)).toEqual([
+        `Cannot log INSERT on table "public.t": it was altered after this transaction's snapshot was taken`,
+      ]);
+      await reader.unsafe(
+        "begin isolation level serializable; insert into t values (2, 2, 3); delete from t where id = 1; commit",
+      );
+    } finally {
+      await reader.end({ timeout: 5 });
+    }
+    expect(await texts()).toEqual(["I:id id=1&v=1&w=1", "I:id id=2&w=2&v=3", "D:id id=1&w=1&v=1"]);
+  });
+
+  it("compare by the type's own equality, found wherever the type lives", async () => {
+    await clean();
+    await sql.unsafe(`
+      create schema app;
+      create type app.pair as (n numeric, j text); create type app.docs as (d json); create domain app.amount as numeric;
+      create type app.mood as enum ('sad', 'ok');
+      create table t (id int primary key, i interval, f float8, d app.amount, p app.pair, o app.docs, r numrange,
+                      c char(3), b bpchar, m app.mood, pt point, x text, s tsvector, a numeric[])`);
+    await create("t", ", 'ignore=i,f,d,p,o,r,c,b,m,pt,x,s,a'");
+    await sql.unsafe(
+      `insert into t values (1, '1 day', '0', 1.0, '(1.0,x)', '("{}")', '[1.0,2)', 'a', 'a', 'ok', '(1,1)',
+                      'x', 'a b', '{1.0}')`,
+    );
+    /** An update of ignored columns only is logged just when nothing changed. */
+    const isEqual = async (set: string) => {
+      await sql.unsafe("truncate pgq.event_1_0, pgq.event_1_1, pgq.event_1_2".replaceAll("event_1_", `${prefix}_`));
+      await sql.unsafe(`begin; update t set ${set}`);
+      const [count] = await sql`select count(*)::int as n from pgq.event_template`;
+      await sql.unsafe("rollback");
+      return count!.n === 1;
+    };
+    const [queue] = await sql`select queue_data_pfx from pgq.queue`;
+    const prefix = queue!.queue_data_pfx.replace("pgq.", "");
+    const equal = [
+      "i = '24:00:00'",
+      "f = '-0'",
+      "d = 1.00",
+      "p = '(1.00,x)'",
+      "r = '[1.00,2)'",
+      "b = 'a  '",
+      "x = 'x'",
+    ];
+    const different = [
+      ...["i = '23:00:00'", "f = 1", "d = 2", "p = '(1.0,y)'", `o = '("{ }")'`, "r = '[1,3)'", "c = 'b'", "b = 'b'"],
+      ...["m = 'sad'", "pt = '(1,2)'", "x = 'y'", "s = 'a c'", "a = '{1.00}'", "x = null", "id = 1, m = null"],
+    ];
+    const got: Record<string, boolean> = {};
+    for (const set of [...equal, ...different]) got[set] = await isEqual(set);
+    expect(got).toEqual(
+      Object.fromEntries([...equal.map((set) => [set, true]), ...different.map((set) => [set, false])]),
+    );
+  });
+
+  it("work under any search_path, pgq in it or nothing at all, and evaluate expressions under it", async () => {
+    await clean();
+    await sql.unsafe(`create table t (id int primary key, txt text); create schema app;
+                      create function app.twice(i int) returns int language sql as 'select 2 * i'`);
+    await create("t", ", 'ev_extra4=case when id < 3 then 0 else twice(id) end'");
+    for (const [id, path] of ["''", "pgq, public", "app, pg_catalog", "pgq, app, public"].entries()) {
+      await sql.unsafe(`set search_path = ${path}`);
+      if (path.includes("app")) await sql.unsafe(`insert into public.t values (${id}, 'a b')`);
+      else {expect(await run([`insert into public.t values (${id}, 'a b')`])).toEqual([
+          { statement: 0, message: "function twice(integer) does not exist" },
+        ]);}
+    }
+    await sql.unsafe("reset search_path");
+    expect((await events()).map((row) => row.ev_extra4)).toEqual(["0", "6"]);
+  });
+
+  it("write ISO dates into JSON under every DateStyle, also the old row", async () => {
+    await clean();
+    await sql.unsafe("create table t (id int primary key, d date, tz timestamptz, s text)");
+    await create("t", ", 'backup'", { name: "jsontriga" });
+    await sql.unsafe("set datestyle = 'SQL, DMY'; set timezone = 'Asia/Kolkata'");
+    await sql.unsafe("insert into t values (1, '31/12/2020', '31/12/2020 01:02:03.5+00', 'x'); update t set d = null");
+    await sql.unsafe("reset datestyle; set timezone = 'Asia/Kolkata'; update t set id = 2");
+    await sql.unsafe("reset timezone");
+    const tz = '"tz":"2020-12-31T06:32:03.5+05:30","s":"x"';
+    expect((await events()).map((row) => [row.ev_data, row.ev_extra2])).toEqual([
+      [`{"id":1,"d":"2020-12-31",${tz}}`, null],
+      [`{"id":1,"d":null,${tz}}`, `{"id":1,"d":"2020-12-31",${tz}}`],
+      [`{"id":1,"d":null,${tz}}`, null],
+      [`{"id":2,"d":null,${tz}}`, null],
+    ]);
+  });
+
+  it("replace columns in expressions, and nothing else", async () => {
+    const [row] = await sql`select pgq._trigger_expression(${
+      "id+ID * \"ID\" || e'id\\' id' || 'id''id' || $$id$$ || $x$ id $x$ || t.id || id.x || id() || id ('') /* id */ -- id\n" +
+      ' || id::id || cast(id as id) || B\'1\' || idx || 1id || "a ""b" || b || \u00f5 || (select id from x) || end'
+    }, ${["id", "ID", 'a "b', "b", "\u00f5", "end", "select"]}) as text`;
+    expect(row!.text).toBe(
+      "($1).id+($1).\"ID\" * ($1).\"ID\" || e'id\\' id' || 'id''id' || $$id$$ || $x$ id $x$ || t.id || id.x || id() || " +
+        "id ('') /* id */ -- id\n" +
+        ' || ($1).id::id || cast(($1).id as id) || B\'1\' || idx || 1id || ($1)."a ""b" || ($1).b || ($1)."\u00f5" || ' +
+        '(($1)."select" ($1).id from x) || ($1)."end"',
+    );
+  });
+
+  it("do not let expressions write", async () => {
+    await clean();
+    await sql.unsafe("create table t (id int primary key); create table side (x int)");
+    await create("t", ", 'ev_extra3=(with w as (insert into side values (1) returning x) select x from w)'");
+    expect((await run(["insert into t values (1)"])).length).toBe(1);
+  });
+
+  it("call whatever pgq.insert_event is there", async () => {
+    await clean();
+    await sql.unsafe("create table t (id int primary key)");
+    await create("t");
+    await sql.unsafe("insert into t values (1)");
+    await sql.unsafe(`begin;
+      alter function pgq.insert_event(text, text, text, text, text, text, text) rename to insert_event_kept;
+      create function pgq.insert_event(text, text, text, text, text, text, text) returns bigint language plpgsql as
+        $$ begin raise exception 'got % % %', $1, $2, $3; end $$`);
+    expect(await run(["insert into t values (2)"])).toEqual([{ statement: 0, message: "got vq I:id id=2" }]);
+    await sql.unsafe("insert into t values (3)");
+    expect(await texts()).toEqual(["I:id id=1", "I:id id=3"]);
   });
 });
