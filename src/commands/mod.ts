@@ -108,6 +108,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./subscriber_seqs.ts").then((module) => module.subscriberSeqs),
   },
   {
+    group: "Subscriber",
+    name: "subscriber restore-triggers",
+    summary: "Make the triggers again that drop_triggers = 1 took from a table",
+    load: () => import("./subscriber_restore_triggers.ts").then((module) => module.subscriberRestoreTriggers),
+  },
+  {
     group: "Replication",
     name: "replay",
     summary: "Replay the provider's changes on the subscriber, and copy newly added tables",

@@ -1,8 +1,9 @@
 import { messageOf } from "../base/errors.ts";
 import { type CommandContext, defineCommand } from "../cli/command.ts";
 import { resetPosition, rewindQueue } from "../engine/nodes/position.ts";
-import { runReplay } from "../engine/replay/worker.ts";
+import { type ReplayOptions, runReplay } from "../engine/replay/worker.ts";
 import { runTicker } from "../engine/ticker/ticker.ts";
+import { countReloads, tickerOptions } from "./_daemon.ts";
 import { providerTarget, subscriberTarget, toMs, withPair } from "./_pair.ts";
 
 export const replay = defineCommand({
@@ -31,21 +32,7 @@ export const replay = defineCommand({
     const end = new AbortController();
     const ticking = tickBeside(ctx, end.signal);
     try {
-      await runReplay({
-        queue: config.need("pgq_queue_name"),
-        worker,
-        provider: providerTarget(config),
-        subscriber: subscriberTarget(config),
-        log,
-        signal: ctx.signal,
-        loopDelayMs: toMs(config.get("loop_delay")),
-        lockTimeoutMs: toMs(config.get("lock_timeout")),
-        connectionLifetimeMs: toMs(config.get("connection_lifetime")),
-        errorPauseMaxMs: toMs(config.get("exception_sleep")),
-        parallelCopies: config.get("parallel_copies"),
-        arenaBytes: arenaBytesWithin(config.get("memory_mb")),
-        ready: () => ctx.ready(),
-      });
+      await runReplay(replayOptions(ctx));
     } finally {
       end.abort();
       await ticking;
@@ -53,7 +40,46 @@ export const replay = defineCommand({
   },
 });
 
-/** A codec takes about 3.6 times its arena, and some MiB besides. @param memoryMb bound for the whole, in MiB */
+function replayOptions(ctx: CommandContext): ReplayOptions {
+  const reloads = countReloads(ctx);
+  return {
+    // What names the job does not change while it runs.
+    queue: ctx.config.need("pgq_queue_name"),
+    worker: ctx.config.need("pgq_consumer_id"),
+    log: ctx.log,
+    signal: ctx.signal,
+    ready: () => ctx.ready(),
+    get provider() {
+      return providerTarget(ctx.config);
+    },
+    get subscriber() {
+      return subscriberTarget(ctx.config);
+    },
+    get loopDelayMs() {
+      return toMs(ctx.config.get("loop_delay"));
+    },
+    get lockTimeoutMs() {
+      return toMs(ctx.config.get("lock_timeout"));
+    },
+    get connectionLifetimeMs() {
+      return toMs(ctx.config.get("connection_lifetime"));
+    },
+    get errorPauseMaxMs() {
+      return toMs(ctx.config.get("exception_sleep"));
+    },
+    get parallelCopies() {
+      return ctx.config.get("parallel_copies");
+    },
+    get arenaBytes() {
+      return arenaBytesWithin(ctx.config.get("memory_mb"));
+    },
+    get reloadCount() {
+      return reloads.count;
+    },
+  };
+}
+
+/** A codec takes about 3.6 times its arena. @param memoryMb bound for the whole, in MiB */
 function arenaBytesWithin(memoryMb: number): number {
   return Math.max(1, Math.floor(memoryMb / 4)) * 1024 * 1024;
 }
@@ -63,18 +89,13 @@ async function tickBeside(ctx: CommandContext, signal: AbortSignal): Promise<voi
   const { config, log } = ctx;
   if (config.get("ticker") === "off") return;
   try {
-    await runTicker({
-      target: providerTarget(config),
-      log,
+    await runTicker(tickerOptions(ctx, {
+      target: () => providerTarget(ctx.config),
+      statsPeriodMs: () => toMs(ctx.config.get("keepalive_stats")),
       signal,
-      tickPeriodMs: toMs(config.get("ticker_period")),
-      maintPeriodMs: toMs(config.get("maint_period")),
-      retryPeriodMs: toMs(config.get("retry_period")),
-      statsPeriodMs: toMs(config.get("keepalive_stats")),
-      errorPauseMaxMs: toMs(config.get("exception_sleep")),
       whenTaken: config.get("ticker") === "on" ? "fail" : "stand-by",
       ready: () => log.info("Ticking the queue"),
-    });
+    }));
   } catch (error) {
     log.error(`No ticker runs beside this replay: ${messageOf(error)}`);
   }

@@ -1,5 +1,6 @@
 import { defineCommand } from "../cli/command.ts";
 import { runTicker } from "../engine/ticker/ticker.ts";
+import { tickerOptions } from "./_daemon.ts";
 import { tickerTarget, toMs } from "./_pair.ts";
 
 export const ticker = defineCommand({
@@ -10,18 +11,12 @@ export const ticker = defineCommand({
   config: "ticker",
   daemon: true,
   async run(ctx) {
-    const { config, log, signal } = ctx;
-    await runTicker({
-      target: tickerTarget(config),
-      log,
-      signal,
-      tickPeriodMs: toMs(config.get("ticker_period")),
-      maintPeriodMs: toMs(config.get("maint_period")),
-      retryPeriodMs: toMs(config.get("retry_period")),
-      statsPeriodMs: toMs(config.get("stats_period")),
-      errorPauseMaxMs: toMs(config.get("exception_sleep")),
+    await runTicker(tickerOptions(ctx, {
+      target: () => tickerTarget(ctx.config),
+      statsPeriodMs: () => toMs(ctx.config.get("stats_period")),
+      signal: ctx.signal,
       whenTaken: "fail",
       ready: () => ctx.ready(),
-    });
+    }));
   },
 });

@@ -9,10 +9,8 @@ interface Running {
   error: string | null;
 }
 
-export type CopyManagerOptions = Omit<TableCopyOptions, "table" | "signal"> & {
-  /** Stores why a table cannot be copied, where `subscriber tables` shows it; null clears it. */
-  noteError(table: string, error: string | null): Promise<void>;
-};
+/** Read again whenever a copy starts. */
+export type CopyManagerOptions = Omit<TableCopyOptions, "table" | "signal">;
 
 /**
  * Runs table copies as tasks beside the replay. A copy that fails is tried again, with growing pauses, until its table
@@ -22,8 +20,12 @@ export class CopyManager {
   readonly #options: CopyManagerOptions;
   readonly #running = new Map<string, Running>();
 
-  constructor(options: CopyManagerOptions) {
+  readonly #noteError: (table: string, error: string) => Promise<void>;
+
+  /** @param noteError stores why a table cannot be copied, where `subscriber tables` shows it */
+  constructor(options: CopyManagerOptions, noteError: (table: string, error: string) => Promise<void>) {
     this.#options = options;
+    this.#noteError = noteError;
   }
 
   /** Makes sure that each of these tables has a task. */
@@ -58,13 +60,14 @@ export class CopyManager {
   }
 
   async #run(table: string, running: Running): Promise<void> {
-    const { log, noteError } = this.#options;
+    const { log } = this.#options;
     const { signal } = running.abort;
     const backoff = new Backoff(1_000, 60_000);
     while (!signal.aborted) {
       const startedMs = Date.now();
       try {
-        await runTableCopy({ ...this.#options, table, signal });
+        const { queue, worker, provider, subscriber, lockTimeoutMs } = this.#options;
+        await runTableCopy({ queue, worker, table, provider, subscriber, lockTimeoutMs, log, signal });
         return;
       } catch (error) {
         if (signal.aborted) return;
@@ -74,7 +77,7 @@ export class CopyManager {
         log.error(`Copy of ${table} failed: ${running.error}; next try in ${Math.ceil(pauseMs / 1000)} s`);
         if (error instanceof SkyqError && error.hint !== undefined) log.info(`hint: ${error.hint}`);
         if (!(error instanceof SkyqError)) log.debug(error instanceof Error ? error.stack ?? "" : String(error));
-        await noteError(table, running.error).catch(() => {});
+        await this.#noteError(table, running.error).catch(() => {});
         await sleep(pauseMs, signal);
       }
     }

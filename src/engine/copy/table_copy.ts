@@ -32,7 +32,6 @@ export interface TableCopyOptions {
   readonly log: Logger;
   readonly signal: AbortSignal;
   readonly lockTimeoutMs: number;
-  readonly loopDelayMs: number;
 }
 
 /** Name of the consumer that holds a copy's position. */
@@ -220,7 +219,7 @@ class TableCopy implements AsyncDisposable {
       what === "started"
         ? `insert into skyq.copy_state as s (queue_name, table_name, started_at) values ($1, $2, now())
            on conflict (queue_name, table_name) do update
-              set started_at = now(), finished_at = null, rows_copied = null, bytes_copied = null`
+              set started_at = now(), finished_at = null, rows_copied = 0, bytes_copied = 0`
         : `update skyq.copy_state s set finished_at = now(), rows_copied = $3, bytes_copied = $4, error = null, error_time = null
             where s.queue_name = $1 and s.table_name = $2`,
       result === null

@@ -2,6 +2,8 @@
 
 import { SkyqError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
+import { one } from "../../db/queryable.ts";
+import { quoteFullName } from "../../db/quote.ts";
 import type { SqlConnection } from "../../db/sql.ts";
 import {
   getSeqList,
@@ -183,7 +185,7 @@ export async function addSubscriberTables(
       const ret = await localAddTable(tx, queue, table, words);
       if (ret.ret_code >= 300) log.warning(ret.ret_note);
       if (options.dropTriggers && !options.expectSync) {
-        await tx.query("select skyq.drop_triggers($1)", [table]);
+        await tx.query("select skyq.drop_user_triggers($1)", [table]);
       }
     });
   }
@@ -234,9 +236,52 @@ export async function removeSubscriberTables(
     log.info(`Removing: ${table}`);
     await db.transaction(async (tx) => {
       await localRemoveTable(tx, queue, table);
-      await tx.query("select skyq.restore_triggers($1)", [table]);
+      await tx.query("select skyq.restore_user_triggers($1)", [table]);
       await tx.query("delete from skyq.copy_state s where s.queue_name = $1 and s.table_name = $2", [queue, table]);
     });
+  }
+  return true;
+}
+
+/**
+ * Makes triggers again that were dropped when the table was added.
+ * @param triggers none: all that are pending
+ * @returns false when the table is not subscribed
+ */
+export async function restoreTriggers(
+  db: SqlConnection,
+  queue: string,
+  typed: string,
+  triggers: readonly string[],
+  log: Logger,
+): Promise<boolean> {
+  await requireLeaf(db, queue);
+  const table = matchNames(typed, await localTables(db, queue))[0];
+  if (table === undefined) {
+    log.error(`Table ${typed} is not in the subscriber queue.`);
+    return false;
+  }
+  if (triggers.length === 0) {
+    const { count } = await one<{ count: number }>(db, "select skyq.restore_user_triggers($1) as count", [table]);
+    if (count === 0) log.info(`No pending triggers found for ${table}.`);
+    return true;
+  }
+  for (const trigger of triggers) {
+    const { count } = await one<{ count: number }>(
+      db,
+      "select skyq.restore_user_trigger($1, $2) as count",
+      [table, trigger],
+    );
+    if (count === 1) continue;
+    const active = await db.query(
+      "select 1 from pg_catalog.pg_trigger t where t.tgrelid = $1::pg_catalog.regclass and t.tgname = $2",
+      [quoteFullName(table), trigger],
+    );
+    log.info(
+      active.length > 0
+        ? `Trigger ${trigger} on ${table} is already active.`
+        : `Trigger ${trigger} not found on ${table}`,
+    );
   }
   return true;
 }

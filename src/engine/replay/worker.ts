@@ -36,6 +36,7 @@ const WATERMARK_PERIOD_MS = 300_000;
 /** How often things that usually do not change are looked at: pending foreign keys, stray consumers. */
 const HOUSEKEEPING_PERIOD_MS = 30_000;
 
+/** Read again for each round, so that a reloaded config works from the next batch on. */
 export interface ReplayOptions {
   readonly queue: string;
   /** Name of the leaf's worker: its consumer on the queue. */
@@ -49,6 +50,8 @@ export interface ReplayOptions {
   readonly lockTimeoutMs: number;
   /** Connections older than this are opened anew between batches. */
   readonly connectionLifetimeMs: number;
+  /** How often the config was read again: after each time connections are opened anew. */
+  readonly reloadCount: number;
   /** Longest pause after an error. */
   readonly errorPauseMaxMs: number;
   readonly parallelCopies: number;
@@ -66,7 +69,7 @@ export interface ReplayOptions {
 export async function runReplay(options: ReplayOptions): Promise<void> {
   const { log, signal } = options;
   const backoff = new Backoff(1_000, options.errorPauseMaxMs);
-  const copies = new CopyManager({ ...options, noteError: (table, error) => noteCopyError(options, table, error) });
+  const copies = new CopyManager(options, (table, error) => noteCopyError(options, table, error));
   let session: ReplaySession | null = null;
   let isReady = false;
   try {
@@ -79,8 +82,8 @@ export async function runReplay(options: ReplayOptions): Promise<void> {
         }
         const moved = await session.step();
         if (moved) backoff.reset();
-        if (session.ageMs > options.connectionLifetimeMs) {
-          log.debug("Connections have reached connection_lifetime, opening new ones");
+        if (session.isOutdated) {
+          log.debug("Opening new connections");
           await session.close();
           session = null;
         }
@@ -124,6 +127,7 @@ class ReplaySession {
   readonly #copies: CopyManager;
   readonly #path: Path;
   readonly #openedMs = Date.now();
+  readonly #reloadCount: number;
   #nodeName = "";
   #hasStoredError = true;
   #lastBatchEndedMs = Date.now();
@@ -134,6 +138,7 @@ class ReplaySession {
     this.#options = options;
     this.#copies = copies;
     this.#path = path;
+    this.#reloadCount = options.reloadCount;
   }
 
   static async open(options: ReplayOptions, copies: CopyManager): Promise<ReplaySession> {
@@ -171,8 +176,10 @@ class ReplaySession {
     }
   }
 
-  get ageMs(): number {
-    return Date.now() - this.#openedMs;
+  /** Whether it has lived as long as connections may, or the config was read again since. */
+  get isOutdated(): boolean {
+    const { connectionLifetimeMs, reloadCount } = this.#options;
+    return Date.now() - this.#openedMs > connectionLifetimeMs || reloadCount !== this.#reloadCount;
   }
 
   async close(): Promise<void> {

@@ -9,6 +9,7 @@ import { openSql, type SqlConnection } from "../../db/sql.ts";
 import type { Target } from "../../db/target.ts";
 import { type MaintOperation, maintOperations, maintRetryEvents, tickAll } from "../../queue/pgq.ts";
 
+/** Read again for each round, so that a reloaded config works at once. */
 export interface TickerOptions {
   readonly target: Target;
   readonly log: Logger;
@@ -18,6 +19,10 @@ export interface TickerOptions {
   readonly retryPeriodMs: number;
   readonly statsPeriodMs: number;
   readonly errorPauseMaxMs: number;
+  /** The connection is opened anew when it is older than this. */
+  readonly connectionLifetimeMs: number;
+  /** How often the config was read again: after each time the connection is opened anew. */
+  readonly reloadCount: number;
   /** Another ticker has the database: `fail` ends with `already-running`, `stand-by` waits to take over from it. */
   readonly whenTaken: "fail" | "stand-by";
   ready(): Promise<void> | void;
@@ -43,10 +48,10 @@ export async function runTicker(options: TickerOptions): Promise<void> {
   const holds = { lock: false };
   const loops = [
     tickLoop(options, end.signal, counts, holds),
-    periodically(options, end.signal, "maintenance", options.maintPeriodMs, holds, async (db) => {
+    periodically(options, end.signal, "maintenance", () => options.maintPeriodMs, holds, async (db) => {
       counts.maint += await runMaintenance(db, log);
     }),
-    periodically(options, end.signal, "retry", options.retryPeriodMs, holds, async (db) => {
+    periodically(options, end.signal, "retry", () => options.retryPeriodMs, holds, async (db) => {
       for (let moved = 1; moved > 0;) counts.retry += moved = await maintRetryEvents(db);
     }),
     statsLoop(options, end.signal, counts),
@@ -75,9 +80,13 @@ async function tickLoop(
   const backoff = new Backoff(1_000, options.errorPauseMaxMs);
   let db: SqlConnection | null = null;
   let isReady = false;
+  let openedMs = 0;
+  let reloadCount = 0;
   while (!signal.aborted) {
     try {
       if (db === null) {
+        openedMs = Date.now();
+        reloadCount = options.reloadCount;
         db = await openSql(options.target, { applicationName: "skyq ticker" });
         await checkInstalled(db);
         if (!await takeLock(db, options, signal)) break;
@@ -88,6 +97,10 @@ async function tickLoop(
       counts.ticks += Number(await tickAll(db));
       backoff.reset();
       await sleep(options.tickPeriodMs, signal);
+      if (Date.now() - openedMs > options.connectionLifetimeMs || reloadCount !== options.reloadCount) {
+        await db.close();
+        db = null;
+      }
     } catch (error) {
       holds.lock = false;
       await db?.close().catch(() => {});
@@ -137,12 +150,12 @@ async function takeLock(db: Queryable, options: TickerOptions, signal: AbortSign
   }
 }
 
-/** Runs `work` on a connection of its own, first at once, then each `periodMs`, while the tick loop holds the lock. */
+/** Runs `work` on a connection of its own, first at once, then each `periodMs()`, while the tick loop holds the lock. */
 async function periodically(
   options: TickerOptions,
   signal: AbortSignal,
   name: string,
-  periodMs: number,
+  periodMs: () => number,
   holds: Held,
   work: (db: SqlConnection) => Promise<void>,
 ): Promise<void> {
@@ -160,7 +173,7 @@ async function periodically(
     } finally {
       await db?.close().catch(() => {});
     }
-    await sleep(periodMs, signal);
+    await sleep(periodMs(), signal);
   }
 }
 
