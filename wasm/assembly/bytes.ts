@@ -107,7 +107,10 @@ export function hashBytes(at: usize, size: u32, hash: u64): u64 {
   return hash;
 }
 
+/** Every bit of the result depends on every bit of `hash`: the last digits of a number are in its highest bytes. */
 function mix(hash: u64): u64 {
   hash *= 0x9e3779b97f4a7c15;
+  hash ^= hash >> 29;
+  hash *= 0xbf58476d1ce4e5b9;
   return hash ^ (hash >> 32);
 }

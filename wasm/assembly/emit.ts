@@ -34,6 +34,7 @@ function report(slot: EmitSlot, value: u32): void {
 }
 
 function reportAll(size: usize, rows: u32, cursor: u32): void {
+  assert(size <= outEnd - outBase);
   report(EmitSlot.Size, <u32> size);
   report(EmitSlot.Rows, rows);
   report(EmitSlot.Cursor, cursor);

@@ -160,6 +160,7 @@ export function layout(registrySize: u32, arenaSize0: u32, arenaSize1: u32, rowS
   emitBase = at;
   outBase = aligned(at + 64 + HEADROOM);
   outEnd = outBase + <u32> outSize;
+  assert(aligned(outEnd + APRON) <= total);
   return aligned(outEnd + APRON);
 }
 

@@ -274,7 +274,7 @@ function addRow(
   row.tableId = <u16> tableId;
   row.op = op;
   row.flags = canonical ? <u8> RowFlag.Canonical : 0;
-  row.keyHash = <u32> (keyHash ^ (keyHash >> 32)) ^ (tableId * 0x9e3779b1);
+  row.keyHash = <u32> keyHash ^ (tableId * 0x9e3779b1);
   row.keyAt = <u32> keyAt;
   row.next = 0;
 
