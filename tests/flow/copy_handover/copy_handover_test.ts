@@ -1,0 +1,165 @@
+/** A table's copy is killed in each of its states, and at random moments, while applications write. */
+import { beforeAll, describe, expect, it } from "vitest";
+import postgres from "postgres";
+import { lendDatabases, type LentDatabase } from "../../harness/pair.ts";
+import { seeded } from "../../harness/seed.ts";
+import { waitFor } from "../../harness/wait_for.ts";
+import { Job, size } from "../job.ts";
+import { Writer } from "../writer.ts";
+
+const SCHEMA = `
+  create table copied (id integer primary key, n bigint not null default 0, note text);
+  create table other (id integer primary key, n bigint);`;
+const ROW_COUNT = 20_000;
+const ROWS = `
+  insert into copied select n, n, repeat('note ', n % 20) from generate_series(1, ${ROW_COUNT}) n;
+  insert into other values (0, 0);`;
+
+/** Whoever wants to move table "copied" out of the state that the gate names waits at the gate while it is held. */
+const GATE = `
+  create table public.gate (state text);
+  create function public.pass_gate() returns trigger language plpgsql as $$
+  begin
+    if exists (select from public.gate where old.merge_state like state || '%') then
+      perform pg_advisory_xact_lock(4711);
+    end if;
+    return new;
+  end $$;
+  create trigger pass_gate before update on londiste.table_info for each row
+    when (old.table_name = 'public.copied' and new.merge_state is distinct from old.merge_state)
+    execute function public.pass_gate();
+  alter table londiste.table_info enable always trigger pass_gate;`;
+
+/** Inserts, updates, deletes, and key changes, in both tables. */
+function change(n: number): string {
+  const id = 1 + (n * 7919) % ROW_COUNT;
+  return `insert into copied values (${ROW_COUNT + n}, 0, 'new');
+    update copied set n = n + 1, note = 'change ${n}' where id = ${id};
+    delete from copied where id = ${1 + (n * 104_729) % ROW_COUNT};
+    update copied set id = -id where id = ${1 + (n * 1_299_709) % ROW_COUNT} and id > 0;
+    insert into other values (${n}, ${n})`;
+}
+
+let changeCount = 0;
+
+/** A lock of our own session, so that the product's session waits for as long as we like. */
+class Gate implements AsyncDisposable {
+  private constructor(readonly database: LentDatabase, readonly sql: postgres.Sql) {}
+
+  static async close(database: LentDatabase, state: string): Promise<Gate> {
+    const { host, port, superuser: user } = database.cluster;
+    const sql = postgres({ host, port, user, database: database.name, max: 1, onnotice: () => {} });
+    await sql`select pg_advisory_lock(4711)`;
+    await sql`delete from public.gate`;
+    await sql`insert into public.gate values (${state})`;
+    return new Gate(database, sql);
+  }
+
+  /** Waits until somebody waits at the gate: the table then is in the gate's state, and was told to leave it. */
+  async reached(): Promise<void> {
+    await waitFor(async () =>
+      Number(
+        await this.database.sql(
+          `select count(*) from pg_locks l join pg_database d on d.oid = l.database and d.datname = current_database()
+          where l.locktype = 'advisory' and l.objid = 4711 and not l.granted`,
+        ),
+      ) > 0, { what: "the copy to reach the gate", timeoutMs: 60_000 });
+  }
+
+  /** Nobody who was waiting gets through: their sessions end first, as they soon would without their client. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.database.sql(
+      `delete from public.gate;
+       select pg_terminate_backend(l.pid) from pg_locks l
+        where l.locktype = 'advisory' and l.objid = 4711 and not l.granted
+          and l.database = (select oid from pg_database where datname = current_database())`,
+    );
+    await this.sql.end({ timeout: 5 });
+  }
+}
+
+describe("copy and hand-over", () => {
+  let job: Job;
+
+  beforeAll(async () => {
+    const [provider, subscriber] = await lendDatabases(2);
+    job = new Job({ provider, subscriber });
+    await provider.sql(SCHEMA + ROWS);
+    await subscriber.sql(SCHEMA);
+    await job.install();
+    await subscriber.sql(GATE);
+    job.startReplay();
+    await job.add("other");
+    await job.allOk();
+    await job.run("provider", "add", "conf.ini", "copied");
+    await job.run("subscriber", "add", "conf.ini", "copied");
+    await job.allOk();
+    return () => job[Symbol.asyncDispose]();
+  });
+
+  async function expectEqualAndClean(): Promise<void> {
+    await job.caughtUp(120_000);
+    expect(await job.differences("copied", "other")).toEqual([]);
+    // Left behind, it would hold the queue's rotation back for ever.
+    await waitFor(async () => (await job.otherConsumers()).length === 0, {
+      what: "the copy's consumer to be gone",
+      timeoutMs: 60_000,
+      pollMs: 200,
+    });
+    expect((await job.subscriber.sql("select consumer_name from pgq_node.get_consumer_info('q')")).trim()).toBe("job");
+  }
+
+  it.each(["in-copy", "catching-up", "wanna-sync", "do-sync"])(
+    "goes on after kill -9 in state %s",
+    async (state) => {
+      await using writer = new Writer(job.provider, () => change(++changeCount));
+      {
+        await using gate = await Gate.close(job.subscriber, state);
+        await job.run("subscriber", "resync", "conf.ini", "copied");
+        await gate.reached();
+        expect((await job.states()).get("public.copied")?.replace(/:\d+$/, "")).toBe(state);
+        expect(await job.otherConsumers()).toEqual(["job.copy.public.copied"]);
+        await job.killReplay();
+      }
+      job.startReplay();
+      await job.allOk();
+      await writer.stop();
+      await expectEqualAndClean();
+    },
+    180_000,
+  );
+
+  it("keeps replaying the other tables meanwhile", async () => {
+    await using writer = new Writer(job.provider, () => change(++changeCount));
+    for (const state of ["in-copy", "catching-up"]) {
+      await using gate = await Gate.close(job.subscriber, state);
+      if (state === "in-copy") await job.run("subscriber", "resync", "conf.ini", "copied");
+      await gate.reached();
+      const id = -(++changeCount);
+      await job.provider.sql(`insert into other values (${id}, 0)`);
+      await waitFor(async () => (await job.subscriber.sql(`select 1 from other where id = ${id}`)) !== "", {
+        what: `a row of "other" to arrive while "copied" is ${state}`,
+      });
+      expect((await job.states()).get("public.copied")).toBe(state);
+    }
+    await job.allOk(120_000);
+    await writer.stop();
+    await expectEqualAndClean();
+  }, 180_000);
+
+  it("goes on after kill -9 at random moments", async () => {
+    const random = seeded("copy_handover");
+    await using writer = new Writer(job.provider, () => change(++changeCount));
+    for (let rounds = size({ smoke: 3, long: 20 }); rounds > 0; rounds--) {
+      await job.run("subscriber", "resync", "conf.ini", "copied");
+      for (let kills = 2; kills > 0; kills--) {
+        await new Promise((resolve) => setTimeout(resolve, random.int(0, 2500)));
+        await job.killReplay();
+        job.startReplay();
+      }
+      await job.allOk(120_000);
+    }
+    await writer.stop();
+    await expectEqualAndClean();
+  }, 600_000);
+});
