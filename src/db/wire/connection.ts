@@ -588,8 +588,9 @@ class WireCopyIn implements CopyIn {
 
   async finish(): Promise<number> {
     if (!this.#walker.isBetweenFrames) {
+      const { error } = this.reply; // one from before: that is why the writer stopped in the middle
       await this.abort("the last frame is not complete");
-      throw new Error("The last frame given to writeFrames is not complete");
+      throw error ?? new Error("The last frame given to writeFrames is not complete");
     }
     try {
       if (!this.reply.isDone) await this.send(COPY_DONE);
