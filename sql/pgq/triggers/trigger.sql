@@ -18,7 +18,8 @@ declare
     v_id bigint;
 begin
     if current_setting('session_replication_role') <> 'local' then
-        v_needs_json := tg_level = 'ROW' and ({{needs_json}});
+        v_needs_json := tg_level = 'ROW'
+            and ({{needs_json}});
         v_events := pgq._trigger_events(
             '{{format}}', tg_when, tg_level, tg_op, tg_relid, tg_table_schema, tg_table_name, tg_argv,
             format('%s', old), format('%s', new),
@@ -31,7 +32,8 @@ begin
                                                      case v_events[v_first] when 'DELETE' then old else new end);
                 continue when v_fields is null;
             end if;
-            if has_function_privilege('pgq.insert_event(text,text,text,text,text,text,text)'::regprocedure, 'execute') then
+            if has_function_privilege(
+                'pgq.insert_event(text,text,text,text,text,text,text)'::regprocedure, 'execute') then
                 v_id := pgq.insert_event(tg_argv[0], v_fields[1], v_fields[2],
                                          v_fields[3], v_fields[4], v_fields[5], v_fields[6]);
             else

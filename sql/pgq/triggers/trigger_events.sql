@@ -44,6 +44,7 @@ declare
     v_other_changed boolean := false;
     v_shown integer[];          -- positions of data columns
     v_shows_all boolean;
+    v_has_virtual boolean;      -- generated columns that are not stored: rows do not have their values
     v_shown_names text[];
     v_shown_types oid[];
     v_shown_row text[];
@@ -93,11 +94,11 @@ begin
 
     -- Columns and key are looked up at every firing: DDL of any session counts at once, and a test whether something
     -- remembered still holds would cost the same. Without the setting above the server reads small catalogues whole.
-    select array_agg(a.attname), array_agg(a.attnum),
+    select array_agg(a.attname), array_agg(a.attnum), bool_or(a.attgenerated = 'v'),
            (select (i.indkey::int2[])[0:i.indnkeyatts - 1]
               from pg_catalog.pg_index i where i.indrelid = i_table_id and i.indisprimary)
-      into v_names, v_numbers, v_key_numbers
-      from (select a.attname::text, a.attnum from pg_catalog.pg_attribute a
+      into v_names, v_numbers, v_has_virtual, v_key_numbers
+      from (select a.attname::text, a.attnum, a.attgenerated from pg_catalog.pg_attribute a
              where a.attrelid = i_table_id and a.attnum > 0 and not a.attisdropped order by a.attnum) a;
     v_names := coalesce(v_names, '{}');
     if v_key_text is null then
@@ -160,7 +161,7 @@ begin
             v_old := pgq._row_values(i_old);
         end if;
     end if;
-    if i_format = 'json' or i_op = 'UPDATE' and v_old is not null then
+    if i_format = 'json' or v_has_virtual or i_op = 'UPDATE' and v_old is not null then
         select array_agg(a.atttypid), array_agg(a.attcollation), array_agg(a.attgenerated)
           into v_types, v_collations, v_generated
           from (select a.atttypid, a.attcollation, a.attgenerated::text from pg_catalog.pg_attribute a
@@ -195,12 +196,14 @@ begin
     end if;
 
     -- columns that are data
-    v_shows_all := v_ignore is null and strpos(array_to_string(v_names, ','), '_pgq_ev_') = 0;
+    v_shows_all := v_ignore is null and v_has_virtual is not true
+        and strpos(array_to_string(v_names, ','), '_pgq_ev_') = 0;
     v_shown_names := v_names;
     v_shown_types := v_types;
     if not v_shows_all then
         v_shown := array(select u.position from unnest(v_names) with ordinality u (name, position)
                           where not starts_with(u.name, '_pgq_ev_') and u.name <> all (coalesce(v_ignore, '{}'))
+                            and v_generated[u.position] is distinct from 'v'
                           order by u.position);
         v_shown_names := array(select v_names[u.position] from unnest(v_shown) u (position));
         v_shown_types := array(select v_types[u.position] from unnest(v_shown) u (position));

@@ -39,7 +39,8 @@ begin
         v_next := left(ltrim(v_rest, e' \t\n\r\f'), 1);
 
         v_name := case when v_token ~ ('^' || c_word || '$') then v_token
-                       when v_token ~ ('^' || c_quoted || '$') then replace(substr(v_token, 2, length(v_token) - 2), '""', '"')
+                       when v_token ~ ('^' || c_quoted || '$')
+                       then replace(substr(v_token, 2, length(v_token) - 2), '""', '"')
                   end;
         if v_name is not null and not v_name = any (i_names) and v_name = v_token and lower(v_name) = any (i_names)
            and not exists (select from pg_catalog.pg_get_keywords() k where k.word = lower(v_name)) then

@@ -1,7 +1,7 @@
 create or replace function pgq._trigger_expressions(i_args text[], i_fields text[], i_row anyelement) returns text[]
 language plpgsql stable as $$
--- Evaluates the arguments ev_type=, ev_data=, ev_extra1= … ev_extra4= and when= of a trigger for one row, in one read-only
--- statement, with the rights and the search_path of whoever writes the table.
+-- Evaluates the arguments ev_type=, ev_data=, ev_extra1= … ev_extra4= and when= of a trigger for one row, in one
+-- read-only statement, with the rights and the search_path of whoever writes the table.
 -- i_args:    TG_ARGV; i_fields: ev_type, ev_data, ev_extra1 … ev_extra4 as they are so far
 -- Returns:   the fields, those with an argument replaced; null when when= says no
 -- Errors:    when= is null or not boolean; whatever the expressions raise
@@ -27,16 +27,15 @@ begin
         end if;
     end loop;
 
-    -- One result each; %s of a value is its type's output text, which a cast to text is not always.
+    -- One result each; %s of a value is its type's output text, which a cast to text is not always. The expression stands
+    -- alone in its select, for it may bring a FROM of its own; offset 0 keeps it from being evaluated twice.
     for v_index in 1 .. 7 loop
         v_list := v_list || case v_index when 1 then '' else ', ' end || case
             when v_expressions[v_index] is null then 'null'
-            when v_index = 7 then format(
-                '(select concat(pg_catalog.pg_typeof(v)::pg_catalog.oid, '':'', v) from (select %s' || e'\n) e (v))',
-                v_expressions[v_index])
-            else format(
-                '(select case when num_nulls(v) = 0 then format(''%%s'', v) end from (select %s' || e'\n) e (v))',
-                v_expressions[v_index])
+            else '(select ' || case v_index
+                     when 7 then 'concat(pg_catalog.pg_typeof(e.v)::pg_catalog.oid, '':'', e.v)'
+                     else 'case when num_nulls(e.v) = 0 then format(''%s'', e.v) end' end
+                 || ' from (select i.v from (select ' || v_expressions[v_index] || e'\n) i (v) offset 0) e)'
             end;
     end loop;
     execute 'select array[' || v_list || ']::text[]' into v_results using i_row;
