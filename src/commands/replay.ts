@@ -30,9 +30,12 @@ export const replay = defineCommand({
       return;
     }
     const end = new AbortController();
-    const ticking = tickBeside(ctx, end.signal);
+    let ticking: Promise<void> | null = null;
     try {
-      await runReplay(replayOptions(ctx));
+      await runReplay(replayOptions(ctx, () => {
+        ticking ??= tickBeside(ctx, end.signal);
+        return ctx.ready();
+      }));
     } finally {
       end.abort();
       await ticking;
@@ -40,7 +43,7 @@ export const replay = defineCommand({
   },
 });
 
-function replayOptions(ctx: CommandContext): ReplayOptions {
+function replayOptions(ctx: CommandContext, ready: ReplayOptions["ready"]): ReplayOptions {
   const reloads = countReloads(ctx);
   return {
     // What names the job does not change while it runs.
@@ -48,7 +51,7 @@ function replayOptions(ctx: CommandContext): ReplayOptions {
     worker: ctx.config.need("pgq_consumer_id"),
     log: ctx.log,
     signal: ctx.signal,
-    ready: () => ctx.ready(),
+    ready,
     get provider() {
       return providerTarget(ctx.config);
     },

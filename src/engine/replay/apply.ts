@@ -4,7 +4,7 @@ import { SkyqError } from "../../base/errors.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
 import type { RowsPiece } from "./parts.ts";
 import type { BatchStats, Path } from "./path.ts";
-import type { ApplyPlan, Statement } from "./plan.ts";
+import type { Statement } from "./plan.ts";
 
 /** Below this many events one round trip of prepared single-row statements is the quickest way, and the simplest. */
 const ONE_BY_ONE_MAX = 32;
@@ -68,7 +68,7 @@ async function applySets(path: Path, { part, plans }: RowsPiece, stats: BatchSta
     });
     sent.forEach(({ id, op, rows }, i) => {
       const missed = rows - rowsOf(tags[i]!);
-      if (missed > 0) noteMissed(path, stats, plans.get(id)!, op, missed);
+      if (missed > 0) noteMissed(path, stats, plans.get(id)!.table, op, missed);
     });
   }
   for (const id of inSets) {
@@ -117,11 +117,10 @@ async function applyInOrder(
       },
     );
   }
-  tags.forEach((tag, nth) => {
-    if (rowsOf(tag) > 0) return;
-    const event = part.eventAt(nth);
-    noteMissed(path, stats, used.find((plan) => plan.table === event.extra1)!, event.type ?? "", 1);
-  });
+  const firstMissed = tags.findIndex((tag) => rowsOf(tag) === 0);
+  if (firstMissed < 0) return;
+  const event = part.eventAt(firstMissed);
+  noteMissed(path, stats, event.extra1 ?? "", event.type ?? "", tags.filter((tag) => rowsOf(tag) === 0).length);
 }
 
 /** Sends raw messages and waits for their tags. The bracket is closed whatever happens. */
