@@ -160,11 +160,9 @@ function rowsOf(tag: string): number {
   return Number(tag.slice(tag.lastIndexOf(" ") + 1));
 }
 
-function noteMissed(path: Path, stats: BatchStats, plan: ApplyPlan, op: string, rows: number): void {
+function noteMissed(path: Path, stats: BatchStats, table: string, op: string, rows: number): void {
   if (stats.missedRows === 0) {
-    path.log.warning(
-      `${plan.table}: ${op} met ${rows} row(s) fewer than the provider's: the tables have drifted apart`,
-    );
+    path.log.warning(`${table}: ${op} met ${rows} row(s) fewer than the provider's: the tables have drifted apart`);
   }
   stats.missedRows += rows;
 }
