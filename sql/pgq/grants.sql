@@ -17,7 +17,7 @@ begin
         end;
     end loop;
     if v_missing <> '{}' then
-        raise notice 'Cannot create roles %: "%" has no CREATEROLE. Only the owner can use schema pgq until they exist.',
+        raise notice 'Cannot create roles %: "%" has no CREATEROLE. Only the owner can use pgq until they exist.',
               pg_catalog.array_to_string(v_missing, ', '), current_user;
     end if;
 
@@ -57,7 +57,8 @@ begin
             ('pgq_reader', array[
                 'batch_event_sql(bigint)', 'batch_event_tables(bigint)',
                 'find_tick_helper(integer, bigint, timestamptz, bigint, bigint, interval)',
-                'register_consumer(text, text)', 'register_consumer_at(text, text, bigint)', 'unregister_consumer(text, text)',
+                'register_consumer(text, text)', 'register_consumer_at(text, text, bigint)',
+                'unregister_consumer(text, text)',
                 'next_batch(text, text)', 'next_batch_info(text, text)',
                 'next_batch_custom(text, text, interval, integer, interval)',
                 'get_batch_events(bigint)', 'get_batch_info(bigint)', 'get_batch_cursor(bigint, text, integer, text)',
@@ -72,9 +73,11 @@ begin
                 'maint_operations()', 'maint_rotate_tables_step1(text)', 'maint_rotate_tables_step2()',
                 'maint_retry_events()', 'maint_tables_to_vacuum()', 'upgrade_schema()', 'grant_perms(text)',
                 '_grant_perms_from(text, text, text, text)', 'tune_storage(text)', 'seq_setval(text, bigint)',
-                'create_queue(text)', 'drop_queue(text)', 'drop_queue(text, boolean)', 'set_queue_config(text, text, text)',
+                'create_queue(text)', 'drop_queue(text)', 'drop_queue(text, boolean)',
+                'set_queue_config(text, text, text)',
                 'insert_event_raw(text, bigint, timestamptz, integer, integer, text, text, text, text, text, text)',
-                'event_retry_raw(text, text, timestamptz, bigint, timestamptz, integer, text, text, text, text, text, text)'])
+                'event_retry_raw(text, text, timestamptz, bigint, timestamptz, integer,'
+                ' text, text, text, text, text, text)'])
           ) g (grantee, functions)
     loop
         foreach v_function in array v_grant.functions loop

@@ -10,7 +10,8 @@ begin
     grant usage on schema pgq_node to public;
     foreach v_role in array v_roles loop
         execute 'grant ' || case when v_role = 'pgq_admin' then 'select, insert, update, delete' else 'select' end
-             || ' on pgq_node.node_location, pgq_node.node_info, pgq_node.local_state, pgq_node.subscriber_info to ' || v_role;
+             || ' on pgq_node.node_location, pgq_node.node_info, pgq_node.local_state, pgq_node.subscriber_info to '
+             || v_role;
     end loop;
 
     for v_grant in
@@ -30,8 +31,9 @@ begin
                 'register_location(text, text, text, boolean)', 'unregister_location(text, text)',
                 'create_node(text, text, text, text, text, bigint, text)', 'drop_node(text, text)',
                 'get_worker_state(text)', 'set_node_attrs(text, text)', 'set_global_watermark(text, bigint)',
-                'set_partition_watermark(text, text, bigint)', 'demote_root(text, integer, text)', 'promote_branch(text)',
-                'maint_watermark(text)', 'upgrade_schema()', '_node_type(text)', '_local_watermark(text)'])
+                'set_partition_watermark(text, text, bigint)', 'demote_root(text, integer, text)',
+                'promote_branch(text)', 'maint_watermark(text)', 'upgrade_schema()',
+                '_node_type(text)', '_local_watermark(text)'])
           ) g (grantees, functions)
     loop
         foreach v_function in array v_grant.functions loop

@@ -14,8 +14,8 @@ begin
           left join pg_catalog.pg_roles r on r.oid = a.grantee
          where n.nspname = src_schema and c.relname = src_table
     loop
-        execute format('grant %s on %I.%I to %s%s', v_grant.privilege_type, dst_schema, dst_table, v_grant.grantee,
-                       case when v_grant.is_grantable and v_grant.grantee <> 'public' then ' with grant option' else '' end);
+        execute format('grant %s on %I.%I to %s', v_grant.privilege_type, dst_schema, dst_table, v_grant.grantee)
+             || case when v_grant.is_grantable and v_grant.grantee <> 'public' then ' with grant option' else '' end;
     end loop;
     return 1;
 end;

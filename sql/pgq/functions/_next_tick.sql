@@ -1,4 +1,5 @@
-create or replace function pgq._next_tick(in i_queue_id integer, in i_tick_seq text, out o_tick_id bigint, out o_snapshot txid_snapshot)
+create or replace function pgq._next_tick(
+    in i_queue_id integer, in i_tick_seq text, out o_tick_id bigint, out o_snapshot txid_snapshot)
 returns record
 language plpgsql as $$
 -- Takes the next tick id of a queue together with a snapshot, so that ids are ordered as their snapshots are, however
@@ -16,7 +17,7 @@ begin
     begin
         perform pg_catalog.pg_advisory_xact_lock(1885827444, i_queue_id);     -- 'pgqt'
 
-        -- A snapshot that was taken before the lock may be older than a tick that it cannot see. Only the sequence tells.
+        -- A snapshot from before the lock may be older than a tick that it cannot see. Only the sequence tells.
         if pg_catalog.current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
             execute 'select s.last_value, s.is_called from ' || pgq.quote_fqname(i_tick_seq) || ' s'
                into v_last_value, v_is_called;
@@ -44,7 +45,8 @@ begin
     if found then
         raise exception 'Cannot tick queue: the snapshot is older than that of tick %', v_newest
               using errcode = 'object_not_in_prerequisite_state',
-                    hint = 'The server''s transaction counter went back, e.g. by a restore into a new cluster; see pg_resetwal -e.';
+                    hint = 'The server''s transaction counter went back, e.g. by a restore into a new cluster;'
+                           ' raise it with pg_resetwal -e.';
     end if;
 end;
 $$;

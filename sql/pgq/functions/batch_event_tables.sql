@@ -22,20 +22,23 @@ begin
         raise exception 'Cannot find data for batch %', x_batch_id;
     end if;
     v_cur := v_batch.queue_data_pfx || '_' || v_batch.queue_cur_table;
-    v_prev := v_batch.queue_data_pfx || '_' || (v_batch.queue_cur_table - 1 + v_batch.queue_ntables) % v_batch.queue_ntables;
+    v_prev := v_batch.queue_data_pfx || '_'
+           || (v_batch.queue_cur_table - 1 + v_batch.queue_ntables) % v_batch.queue_ntables;
 
     -- A writer whose snapshot is older than a rotation (repeatable read) goes on filling the table it sees as current,
     -- under an id newer than the switch. So the other tables are looked at too. Regular rows in them are older than
     -- prev_xmin: the look is an empty index range.
     for v_index in reverse v_batch.queue_ntables - 1 .. 0 loop
-        v_table := v_batch.queue_data_pfx || '_' || (v_batch.queue_cur_table - v_index + v_batch.queue_ntables) % v_batch.queue_ntables;
+        v_table := v_batch.queue_data_pfx || '_'
+                || (v_batch.queue_cur_table - v_index + v_batch.queue_ntables) % v_batch.queue_ntables;
         if v_table = v_cur and v_batch.next_xmax >= v_batch.queue_switch_step1
             or v_table = v_prev and (v_batch.next_xmax < v_batch.queue_switch_step1
                                      or v_batch.queue_switch_step2 is null
                                      or v_batch.prev_xmin <= v_batch.queue_switch_step2) then
             return next pgq.quote_fqname(v_table);
         else
-            execute 'select exists (select 1 from ' || pgq.quote_fqname(v_table) || ' e where e.ev_txid >= $1 and e.ev_txid < $2)'
+            execute 'select exists (select 1 from ' || pgq.quote_fqname(v_table)
+                 || ' e where e.ev_txid >= $1 and e.ev_txid < $2)'
                into v_is_misplaced using v_batch.prev_xmin, v_batch.next_xmax;
             if v_is_misplaced then
                 return next pgq.quote_fqname(v_table);

@@ -5,21 +5,12 @@ create or replace function pgq.find_tick_helper(
 returns record
 language plpgsql stable as $$
 -- Finds the tick to end a batch with, so that it has about i_min_count events or spans i_min_interval, whichever comes
--- first; a null condition does not count. With neither it is simply the next tick.
--- Returns:   the tick, all null when there is none yet
+-- first; a null condition does not count.
+-- Returns:   the tick, all null when there is none yet or no condition
 declare
     v_count bigint;
     v_span interval;
 begin
-    if i_min_count is null and i_min_interval is null then
-        select t.tick_id, t.tick_time, t.tick_event_seq
-          into next_tick_id, next_tick_time, next_tick_seq
-          from pgq.tick t
-         where t.tick_queue = i_queue_id and t.tick_id > i_prev_tick_id
-         order by t.tick_queue, t.tick_id limit 1;
-        return;
-    end if;
-
     select t.tick_id, t.tick_time, t.tick_event_seq
       into next_tick_id, next_tick_time, next_tick_seq
       from pgq.tick t

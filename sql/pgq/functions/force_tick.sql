@@ -6,7 +6,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_queue record;
 begin
-    select q.queue_id, q.queue_event_seq, q.queue_external_ticker or q.queue_ticker_paused as is_manual, q.queue_ticker_max_count
+    select q.queue_id, q.queue_event_seq, q.queue_ticker_max_count,
+           q.queue_external_ticker or q.queue_ticker_paused as is_manual
       into v_queue
       from pgq.queue q where q.queue_name = i_queue_name;
     if not found then

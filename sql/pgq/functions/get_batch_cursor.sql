@@ -1,7 +1,7 @@
 create or replace function pgq.get_batch_cursor(
     in i_batch_id bigint, in i_cursor_name text, in i_quick_limit integer, in i_extra_where text,
-    out ev_id bigint, out ev_time timestamptz, out ev_txid bigint, out ev_retry integer, out ev_type text, out ev_data text,
-    out ev_extra1 text, out ev_extra2 text, out ev_extra3 text, out ev_extra4 text)
+    out ev_id bigint, out ev_time timestamptz, out ev_txid bigint, out ev_retry integer,
+    out ev_type text, out ev_data text, out ev_extra1 text, out ev_extra2 text, out ev_extra3 text, out ev_extra4 text)
 returns setof record
 language plpgsql as $$
 -- Opens a cursor over the events of a batch and fetches its first rows; the caller goes on with FETCH and CLOSE in the
@@ -31,8 +31,8 @@ $$;
 
 create or replace function pgq.get_batch_cursor(
     in i_batch_id bigint, in i_cursor_name text, in i_quick_limit integer,
-    out ev_id bigint, out ev_time timestamptz, out ev_txid bigint, out ev_retry integer, out ev_type text, out ev_data text,
-    out ev_extra1 text, out ev_extra2 text, out ev_extra3 text, out ev_extra4 text)
+    out ev_id bigint, out ev_time timestamptz, out ev_txid bigint, out ev_retry integer,
+    out ev_type text, out ev_data text, out ev_extra1 text, out ev_extra2 text, out ev_extra3 text, out ev_extra4 text)
 returns setof record
 language plpgsql strict as $$
 -- Opens a cursor over all events of a batch and fetches its first rows.

@@ -6,6 +6,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_queue pgq.queue;
     v_table text;
+    v_dot integer;
 begin
     select q.* into v_queue from pgq.queue q where q.queue_name = x_queue_name;
     if not found then
@@ -14,7 +15,7 @@ begin
 
     execute format('grant select on sequence %s, %s to public',
                    pgq.quote_fqname(v_queue.queue_event_seq), pgq.quote_fqname(v_queue.queue_tick_seq));
-    perform 1 from pg_roles r where r.rolname = 'pgq_admin';    -- may be missing: the installing role could not create it
+    perform 1 from pg_roles r where r.rolname = 'pgq_admin';    -- missing where the installer might not create it
     if found then
         execute format('grant usage on sequence %s to pgq_admin', pgq.quote_fqname(v_queue.queue_event_seq));
     end if;
@@ -23,9 +24,10 @@ begin
         select v_queue.queue_data_pfx union all
         select v_queue.queue_data_pfx || '_' || i from generate_series(0, v_queue.queue_ntables - 1) i
     loop
+        v_dot := strpos(v_table, '.');
         perform pgq._grant_perms_from('pgq', 'event_template',
-                                      case when strpos(v_table, '.') > 0 then split_part(v_table, '.', 1) else 'public' end,
-                                      substr(v_table, strpos(v_table, '.') + 1));
+                                      case when v_dot > 0 then left(v_table, v_dot - 1) else 'public' end,
+                                      substr(v_table, v_dot + 1));
     end loop;
     return 1;
 end;

@@ -21,7 +21,9 @@ begin
     -- The transaction id comes first. A rotation that commits between the two would otherwise leave us with an id newer
     -- than the switch and a row in the old table.
     perform txid_current();
-    select q.queue_id, q.queue_data_pfx, q.queue_cur_table, q.queue_event_seq, q.queue_disable_insert, q.queue_per_tx_limit
+    -- The sequence moves even when the id is given, so that the ticker sees that something came.
+    select q.queue_id, q.queue_data_pfx, q.queue_cur_table, q.queue_disable_insert, q.queue_per_tx_limit,
+           nextval(pgq.quote_fqname(q.queue_event_seq)::regclass) as event_id
       into v_queue from pgq.queue q where q.queue_name = insert_event_raw.queue_name;
     if not found then
         raise exception 'No such queue';
@@ -40,13 +42,12 @@ begin
         perform set_config(v_counter, v_count::text, true);
     end if;
 
-    -- The sequence moves even when the id is given, so that the ticker sees that something came.
-    v_id := nextval(pgq.quote_fqname(v_queue.queue_event_seq)::regclass);
-    v_id := coalesce(ev_id, v_id);
+    v_id := coalesce(ev_id, v_queue.event_id);
     execute 'insert into ' || pgq.quote_fqname(v_queue.queue_data_pfx || '_' || v_queue.queue_cur_table)
          || ' (ev_id, ev_time, ev_owner, ev_retry, ev_type, ev_data, ev_extra1, ev_extra2, ev_extra3, ev_extra4)'
          || ' values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)'
-      using v_id, coalesce(ev_time, now()), ev_owner, ev_retry, ev_type, ev_data, ev_extra1, ev_extra2, ev_extra3, ev_extra4;
+      using v_id, coalesce(ev_time, now()), ev_owner, ev_retry,
+            ev_type, ev_data, ev_extra1, ev_extra2, ev_extra3, ev_extra4;
     return v_id;
 end;
 $$;

@@ -16,8 +16,8 @@ begin
          order by r.ev_retry_after limit 10
     loop
         v_count := v_count + 1;
-        perform pgq.insert_event_raw(v_event.queue_name, v_event.ev_id, v_event.ev_time, v_event.ev_owner, v_event.ev_retry,
-                                     v_event.ev_type, v_event.ev_data,
+        perform pgq.insert_event_raw(v_event.queue_name, v_event.ev_id, v_event.ev_time,
+                                     v_event.ev_owner, v_event.ev_retry, v_event.ev_type, v_event.ev_data,
                                      v_event.ev_extra1, v_event.ev_extra2, v_event.ev_extra3, v_event.ev_extra4);
         delete from pgq.retry_queue r where r.ev_owner = v_event.ev_owner and r.ev_id = v_event.ev_id;
     end loop;

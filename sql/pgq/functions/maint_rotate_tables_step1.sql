@@ -24,12 +24,14 @@ begin
         return 0;
     end if;
     if txid_current() < v_queue.queue_switch_step1 then
-        raise exception 'queue % maint failure: step1=%, current=%', i_queue_name, v_queue.queue_switch_step1, txid_current();
+        raise exception 'queue % maint failure: step1=%, current=%',
+              i_queue_name, v_queue.queue_switch_step1, txid_current();
     end if;
     -- The last look at the table to be emptied must be younger than the lock on it.
     if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
         raise exception 'Cannot rotate queue "%": the transaction is not READ COMMITTED', i_queue_name
-              using errcode = 'active_sql_transaction', hint = 'Run maintenance in READ COMMITTED transactions, each of its own.';
+              using errcode = 'active_sql_transaction',
+                    hint = 'Run maintenance in READ COMMITTED transactions, each of its own.';
     end if;
 
     -- The slowest consumer's snapshot must be wholly after the last switch: then nobody reads the table before it.

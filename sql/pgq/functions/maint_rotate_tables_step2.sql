@@ -7,7 +7,7 @@ begin
     update pgq.queue q
        set queue_switch_step2 = txid_current()
      where q.queue_switch_step2 is null
-       and q.queue_switch_step1 < txid_current();   -- nothing is ended by the transaction that began it, or an older one
+       and q.queue_switch_step1 < txid_current();   -- not by the transaction that began it, or an older one
     return 0;
 end;
 $$;

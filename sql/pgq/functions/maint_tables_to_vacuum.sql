@@ -9,8 +9,9 @@ begin
     return query
     select t.name
       from unnest(array['pgq.subscription', 'pgq.consumer', 'pgq.queue', 'pgq.tick', 'pgq.retry_queue',
-                        'pgq_ext.completed_tick', 'pgq_ext.completed_batch', 'pgq_ext.completed_event', 'pgq_ext.partial_batch',
-                        'pgq_node.local_state', 'londiste.seq_info', 'txid.epoch', 'londiste.completed'])
+                        'pgq_ext.completed_tick', 'pgq_ext.completed_batch', 'pgq_ext.completed_event',
+                        'pgq_ext.partial_batch', 'pgq_node.local_state',
+                        'londiste.seq_info', 'txid.epoch', 'londiste.completed'])
            with ordinality t (name, nr)
      where to_regclass(t.name) is not null
      order by t.nr;

@@ -1,5 +1,6 @@
 create or replace function pgq.next_batch_custom(
-    in i_queue_name text, in i_consumer_name text, in i_min_lag interval, in i_min_count integer, in i_min_interval interval,
+    in i_queue_name text, in i_consumer_name text,
+    in i_min_lag interval, in i_min_count integer, in i_min_interval interval,
     out batch_id bigint, out cur_tick_id bigint, out prev_tick_id bigint,
     out cur_tick_time timestamptz, out prev_tick_time timestamptz,
     out cur_tick_event_seq bigint, out prev_tick_event_seq bigint)
@@ -26,7 +27,8 @@ begin
           left join pgq.tick n on n.tick_queue = s.sub_queue and n.tick_id = s.sub_next_tick
          where q.queue_name = i_queue_name and c.co_name = i_consumer_name;
         if not found then
-            raise exception 'Not subscriber to queue: %/%', coalesce(i_queue_name, 'NULL'), coalesce(i_consumer_name, 'NULL');
+            raise exception 'Not subscriber to queue: %/%',
+                  coalesce(i_queue_name, 'NULL'), coalesce(i_consumer_name, 'NULL');
         end if;
         if prev_tick_id is null then
             raise exception 'PgQ corruption: Consumer % on queue % does not see tick %', i_consumer_name, i_queue_name,
@@ -39,10 +41,18 @@ begin
             return;
         end if;
 
-        select f.next_tick_id, f.next_tick_time, f.next_tick_seq
-          into cur_tick_id, cur_tick_time, cur_tick_event_seq
-          from pgq.find_tick_helper(v_queue_id, prev_tick_id, prev_tick_time, prev_tick_event_seq,
-                                    i_min_count, i_min_interval) f;
+        if i_min_count is null and i_min_interval is null then
+            select t.tick_id, t.tick_time, t.tick_event_seq
+              into cur_tick_id, cur_tick_time, cur_tick_event_seq
+              from pgq.tick t
+             where t.tick_queue = v_queue_id and t.tick_id > prev_tick_id
+             order by t.tick_queue, t.tick_id limit 1;
+        else
+            select f.next_tick_id, f.next_tick_time, f.next_tick_seq
+              into cur_tick_id, cur_tick_time, cur_tick_event_seq
+              from pgq.find_tick_helper(v_queue_id, prev_tick_id, prev_tick_time, prev_tick_event_seq,
+                                        i_min_count, i_min_interval) f;
+        end if;
         if cur_tick_id is null or now() - cur_tick_time < i_min_lag then
             prev_tick_id := null;
             prev_tick_time := null;

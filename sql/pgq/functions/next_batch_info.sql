@@ -8,7 +8,8 @@ language plpgsql as $$
 -- Opens the next batch, up to the next tick.
 -- Returns:   as pgq.next_batch_custom
 begin
-    select f.* into batch_id, cur_tick_id, prev_tick_id, cur_tick_time, prev_tick_time, cur_tick_event_seq, prev_tick_event_seq
+    select f.*
+      into batch_id, cur_tick_id, prev_tick_id, cur_tick_time, prev_tick_time, cur_tick_event_seq, prev_tick_event_seq
       from pgq.next_batch_custom(i_queue_name, i_consumer_name, null, null, null) f;
 end;
 $$;

@@ -1,4 +1,5 @@
-create or replace function pgq.set_queue_config(x_queue_name text, x_param_name text, x_param_value text) returns integer
+create or replace function pgq.set_queue_config(x_queue_name text, x_param_name text, x_param_value text)
+returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Sets one parameter of a queue, named without its prefix queue_. The value is cast to the column's type.
 -- Returns:   1
@@ -19,7 +20,8 @@ begin
         raise exception 'Cannot set parameter "%" of queue "%": the value is null', x_param_name, x_queue_name
               using errcode = 'null_value_not_allowed';
     end if;
-    execute format('update pgq.queue set %I = %L where queue_name = %L', 'queue_' || x_param_name, x_param_value, x_queue_name);
+    execute format('update pgq.queue set %I = %L where queue_name = %L',
+                   'queue_' || x_param_name, x_param_value, x_queue_name);
     return 1;
 end;
 $$;

@@ -1,4 +1,5 @@
-create or replace function pgq.ticker(i_queue_name text, i_tick_id bigint, i_orig_timestamp timestamptz, i_event_seq bigint)
+create or replace function pgq.ticker(
+    i_queue_name text, i_tick_id bigint, i_orig_timestamp timestamptz, i_event_seq bigint)
 returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Inserts a tick made elsewhere: its id, time and event number, with the local snapshot. Only on queues with an
@@ -63,7 +64,8 @@ begin
         if txid_snapshot_xmin(v_tick.tick_snapshot) > txid_current() then
             raise exception 'Invalid PgQ state: old xmin=%, old xmax=%, cur txid=%',
                   txid_snapshot_xmin(v_tick.tick_snapshot), txid_snapshot_xmax(v_tick.tick_snapshot), txid_current()
-                  using hint = 'The server''s transaction counter went back, e.g. by a restore into a new cluster; see pg_resetwal -e.';
+                  using hint = 'The server''s transaction counter went back, e.g. by a restore into a new cluster;'
+                               ' raise it with pg_resetwal -e.';
         end if;
         v_count := v_event_seq - v_tick.tick_event_seq;
         v_lag := now() - v_tick.tick_time;
@@ -71,7 +73,8 @@ begin
             raise warning 'Negative new_events?  old=% cur=%', v_tick.tick_event_seq, v_event_seq;
         end if;
         if txid_snapshot_xmax(v_tick.tick_snapshot) > txid_current() then
-            raise warning 'Dubious PgQ state: old xmax=%, cur txid=%', txid_snapshot_xmax(v_tick.tick_snapshot), txid_current();
+            raise warning 'Dubious PgQ state: old xmax=%, cur txid=%',
+                  txid_snapshot_xmax(v_tick.tick_snapshot), txid_current();
         end if;
 
         if v_count > 0 then

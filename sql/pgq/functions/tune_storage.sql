@@ -10,7 +10,8 @@ begin
         return 0;
     end if;
     for v_index in 0 .. v_queue.queue_ntables - 1 loop
-        execute format('alter table %s set (fillfactor = 100, autovacuum_enabled = off, toast.autovacuum_enabled = off)',
+        execute format('alter table %s set (fillfactor = 100, autovacuum_enabled = off,'
+                       ' toast.autovacuum_enabled = off)',
                        pgq.quote_fqname(v_queue.queue_data_pfx || '_' || v_index));
     end loop;
     return 1;

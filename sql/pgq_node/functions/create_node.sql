@@ -42,7 +42,8 @@ begin
             return;
         end if;
         perform pgq.create_queue(i_queue_name);
-        update pgq.queue q set queue_external_ticker = true, queue_disable_insert = true where q.queue_name = i_queue_name;
+        update pgq.queue q set queue_external_ticker = true, queue_disable_insert = true
+         where q.queue_name = i_queue_name;
         if i_global_watermark > 1 then
             perform pgq.ticker(i_queue_name, i_global_watermark, now(), 1);
         end if;
@@ -61,6 +62,7 @@ begin
     insert into pgq_node.local_state (queue_name, consumer_name, provider_node, last_tick_id)
     values (i_queue_name, i_worker_name, v_provider, v_tick_id);
     ret_code := 200;
-    ret_note := 'Node "' || i_node_name || '" initialized for queue "' || i_queue_name || '" with type "' || i_node_type || '"';
+    ret_note := 'Node "' || i_node_name || '" initialized for queue "' || i_queue_name
+             || '" with type "' || i_node_type || '"';
 end;
 $$;

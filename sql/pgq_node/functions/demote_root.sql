@@ -11,7 +11,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_node record;
 begin
-    select n.node_type, n.worker_name, q.queue_id, q.queue_disable_insert, q.queue_data_pfx, q.queue_tick_seq, q.queue_event_seq
+    select n.node_type, n.worker_name, q.queue_id, q.queue_disable_insert,
+           q.queue_data_pfx, q.queue_tick_seq, q.queue_event_seq
       into v_node
       from pgq_node.node_info n
       left join pgq.queue q on q.queue_name = n.queue_name
@@ -31,7 +32,8 @@ begin
     end if;
 
     if i_step = 1 then
-        update pgq.queue q set queue_disable_insert = true, queue_external_ticker = true where q.queue_name = i_queue_name;
+        update pgq.queue q set queue_disable_insert = true, queue_external_ticker = true
+         where q.queue_name = i_queue_name;
         ret_note := 'Step 1: Writing disabled for: ' || i_queue_name;
     elsif i_step = 2 then
         -- Writers lock the tables until they commit, so this waits for those that came in before step 1. The parent's

@@ -24,7 +24,8 @@ begin
         return;
     end if;
 
-    update pgq.queue q set queue_disable_insert = false, queue_external_ticker = false where q.queue_name = i_queue_name;
+    update pgq.queue q set queue_disable_insert = false, queue_external_ticker = false
+     where q.queue_name = i_queue_name;
     select t.tick_id into v_tick_id
       from pgq.tick t where t.tick_queue = v_node.queue_id order by t.tick_queue desc, t.tick_id desc limit 1;
     perform pgq.seq_setval(v_node.queue_tick_seq, v_tick_id);

@@ -7,11 +7,13 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Returns:   200
 begin
     if pgq_node._node_type(i_queue_name) = 'root' then
-        perform pgq.insert_event(i_queue_name, 'pgq.location-info', i_node_name, i_queue_name, i_node_location, i_dead::text, null);
+        perform pgq.insert_event(i_queue_name, 'pgq.location-info', i_node_name,
+                                 i_queue_name, i_node_location, i_dead::text, null);
     end if;
 
     if i_node_location is null then
-        update pgq_node.node_location l set dead = i_dead where l.queue_name = i_queue_name and l.node_name = i_node_name;
+        update pgq_node.node_location l set dead = i_dead
+         where l.queue_name = i_queue_name and l.node_name = i_node_name;
     else
         insert into pgq_node.node_location (queue_name, node_name, node_location, dead)
         values (i_queue_name, i_node_name, i_node_location, i_dead)

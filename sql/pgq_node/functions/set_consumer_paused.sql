@@ -16,7 +16,8 @@ begin
     end if;
     if v_paused = i_paused then
         ret_code := 201;
-        ret_note := 'Consumer ' || i_consumer_name || ' already ' || case when i_paused then 'paused' else 'resumed' end;
+        ret_note := 'Consumer ' || i_consumer_name || ' already '
+                 || case when i_paused then 'paused' else 'resumed' end;
         return;
     end if;
     update pgq_node.local_state s

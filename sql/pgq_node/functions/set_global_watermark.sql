@@ -44,7 +44,8 @@ begin
 
     perform pgq.register_consumer_at(i_queue_name, '.global_watermark', v_watermark);
     if v_node.node_type = 'root' then
-        perform pgq.insert_event(i_queue_name, 'pgq.global-watermark', v_watermark::text, i_queue_name, null, null, null);
+        perform pgq.insert_event(i_queue_name, 'pgq.global-watermark', v_watermark::text,
+                                 i_queue_name, null, null, null);
         update pgq_node.local_state s
            set last_tick_id = v_watermark
          where s.queue_name = i_queue_name and s.consumer_name = v_node.worker_name;

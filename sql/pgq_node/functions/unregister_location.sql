@@ -24,7 +24,8 @@ begin
             return;
         end if;
         if v_node.node_type = 'root' then
-            perform pgq.insert_event(i_queue_name, 'pgq.unregister-location', i_node_name, i_queue_name, null, null, null);
+            perform pgq.insert_event(i_queue_name, 'pgq.unregister-location', i_node_name,
+                                     i_queue_name, null, null, null);
         end if;
         perform pgq_node.unregister_subscriber(i_queue_name, i_node_name);
     end if;
