@@ -37,7 +37,10 @@ begin
                 $x$replace(replace(replace(%s::text, ' ', '+'), ':', '%%3a'), '/', '%%2f')$x$
             when 'timestamptz'::regtype then
                 $x$replace(replace(replace(replace(%s::text, '+', '%%2b'), ' ', '+'), ':', '%%3a'), '/', '%%2f')$x$
-            when 'bytea'::regtype then $x$'%%5cx' || encode(%s, 'hex')$x$
+            -- hex needs no look at each byte
+            when 'bytea'::regtype then
+                $x$case current_setting('bytea_output') when 'hex' then '%%5cx' || encode(%1$s, 'hex') $x$
+                || $x$else skyq._urlencode(%1$s::text) end$x$
             when 'text'::regtype then 'skyq._urlencode(%s)'
             when 'varchar'::regtype then 'skyq._urlencode(%s::text)'
         end;
@@ -46,7 +49,7 @@ begin
                 format('case when %1$s then %2$L when not %1$s then %3$L else %4$L end',
                        v_ref, v_name || '=t', v_name || '=f', v_name)
             when v_value is not null then
-                format('coalesce(%L || %s, %L)', v_name || '=', format(v_value, v_ref), v_name)
+                format('coalesce(%L || (%s), %L)', v_name || '=', format(v_value, v_ref), v_name)
             else
                 -- "is null" would hold for a composite value whose fields are all null
                 format('case when %1$s is not distinct from null then %2$L '

@@ -27,6 +27,7 @@ begin
         return null;
     end if;
 
+    perform skyq._forget_capture(i_queue_name, null);    -- of tables that are gone
     v_function := skyq._write_capture(i_queue_name, v_table, i_args, v_mode);
     perform skyq._set_triggers(i_queue_name, v_table, array[
         skyq._trigger_definition(skyq._trigger_name(i_queue_name), 'AFTER INSERT OR DELETE OR UPDATE', v_table, 'ROW',
