@@ -2,7 +2,7 @@ create or replace function pgq._trigger_events(
     i_format text, i_when text, i_level text, i_op text, i_table_id oid, i_schema text, i_table text, i_args text[],
     i_old text, i_new text, i_old_json json, i_new_json json)
 returns text[]
-language plpgsql set enable_seqscan = off as $$
+language plpgsql set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 -- Makes the events of one fired trigger. The one place that knows arguments, keys and what counts as a change.
 -- i_format:  url, sql or json
 -- i_when, i_level, i_op, i_table_id, i_schema, i_table, i_args: TG_WHEN … TG_ARGV of the trigger
@@ -93,12 +93,13 @@ begin
     end if;
 
     -- Columns and key are looked up at every firing: DDL of any session counts at once, and a test whether something
-    -- remembered still holds would cost the same. Without the setting above the server reads small catalogues whole.
-    select array_agg(a.attname), array_agg(a.attnum), bool_or(a.attgenerated = 'v'),
+    -- remembered still holds would cost the same. Without the settings above the server would read small catalogues
+    -- whole, or plan this anew for each row of a table with few columns.
+    select array_agg(a.attname), array_agg(a.attnum), array_agg(a.atttypid), bool_or(a.attgenerated = 'v'),
            (select (i.indkey::int2[])[0:i.indnkeyatts - 1]
               from pg_catalog.pg_index i where i.indrelid = i_table_id and i.indisprimary)
-      into v_names, v_numbers, v_has_virtual, v_key_numbers
-      from (select a.attname::text, a.attnum, a.attgenerated from pg_catalog.pg_attribute a
+      into v_names, v_numbers, v_types, v_has_virtual, v_key_numbers
+      from (select a.attname::text, a.attnum, a.atttypid, a.attgenerated from pg_catalog.pg_attribute a
              where a.attrelid = i_table_id and a.attnum > 0 and not a.attisdropped order by a.attnum) a;
     v_names := coalesce(v_names, '{}');
     if v_key_text is null then
@@ -161,10 +162,9 @@ begin
             v_old := pgq._row_values(i_old);
         end if;
     end if;
-    if i_format = 'json' or v_has_virtual or i_op = 'UPDATE' and v_old is not null then
-        select array_agg(a.atttypid), array_agg(a.attcollation), array_agg(a.attgenerated)
-          into v_types, v_collations, v_generated
-          from (select a.atttypid, a.attcollation, a.attgenerated::text from pg_catalog.pg_attribute a
+    if v_has_virtual or i_op = 'UPDATE' and v_old is not null then
+        select array_agg(a.attcollation), array_agg(a.attgenerated) into v_collations, v_generated
+          from (select a.attcollation, a.attgenerated::text from pg_catalog.pg_attribute a
                  where a.attrelid = i_table_id and a.attnum > 0 and not a.attisdropped order by a.attnum) a;
     end if;
 
