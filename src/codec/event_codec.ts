@@ -30,6 +30,7 @@ import { encodePart } from "./urlencode.ts";
 const encoder = new TextEncoder();
 const FRAME_HEAD = 5;
 const MIB = 1 << 20;
+const ARENA_BYTES = 16 * MIB;
 /** `addTable`'s answer when the registry is full. */
 const NO_TABLE = 0xffffffff;
 
@@ -173,15 +174,12 @@ const NET_COLUMNS = {
  */
 export class EventCodec {
   readonly parts: readonly [EventPart, EventPart];
-  /** Bytes of linear memory. */
-  readonly memoryBytes: number;
   readonly #kernels: Kernels;
   readonly #tables: RegisteredTable[] = [];
   readonly #tableIds = new Map<string, number>();
 
   private constructor(kernels: Kernels) {
     this.#kernels = kernels;
-    this.memoryBytes = kernels.memory.buffer.byteLength;
     kernels.resetRegistry();
     this.parts = [new EventPart(kernels, 0, this.#tables), new EventPart(kernels, 1, this.#tables)];
   }
@@ -191,19 +189,28 @@ export class EventCodec {
    * @throws {SkyqError} `config` when memory cannot be as large as that
    */
   static async create(options: CodecOptions = {}): Promise<EventCodec> {
-    const arenaBytes = options.arenaBytes ?? 16 * MIB;
+    const arenaBytes = options.arenaBytes ?? ARENA_BYTES;
     const rowBytesMax = Math.min(options.rowBytesMax ?? arenaBytes / 4, arenaBytes) >>> 0;
     const rowsMax = options.eventsMax ?? 128 << 10;
     return new EventCodec(await instantiate(options.module, [4 * MIB, arenaBytes, arenaBytes, rowBytesMax, rowsMax]));
   }
 
   /**
-   * Makes a codec whose first part has room for one event of `bytes` bytes, as reported by `row-too-large`, and little
-   * more. Move the rest there, scan and apply it, move what is left back, and drop this codec.
+   * Makes a codec whose first part has room for one event of `bytes` bytes, as reported by `row-too-large`, and for
+   * whatever a part of a codec with arenas of `arenaBytes` may hold besides. Move the rest there, scan and apply it,
+   * move what is left back, and drop this codec. Its second part is not for use.
    * @throws {SkyqError} `config` when memory cannot be as large as that
    */
-  static async createForRow(bytes: number, options: Pick<CodecOptions, "module"> = {}): Promise<EventCodec> {
-    return new EventCodec(await instantiate(options.module, [4 * MIB, bytes + 4 * MIB, MIB, bytes, 4 << 10]));
+  static async createForRow(
+    bytes: number,
+    { arenaBytes = ARENA_BYTES, module }: Pick<CodecOptions, "arenaBytes" | "module"> = {},
+  ): Promise<EventCodec> {
+    return new EventCodec(await instantiate(module, [4 * MIB, bytes + arenaBytes, 0, bytes, 4 << 10]));
+  }
+
+  /** Bytes of linear memory: chosen at creation, the same ever after. */
+  get memoryBytes(): number {
+    return this.#kernels.memory.buffer.byteLength;
   }
 
   /** The id of a registered table. */
@@ -222,7 +229,7 @@ export class EventCodec {
     const nameBytes = encodeCopyField(name);
     const id = this.#kernels.addTable(this.#store(nameBytes, `table "${name}"`), nameBytes.length) >>> 0;
     if (id === NO_TABLE) throw registryFull(`table "${name}"`);
-    this.#tables[id] = { name, hasStatements: false };
+    this.#tables[id] = { name, hasStatements: false, misfit: null };
     this.#tableIds.set(name, id);
     this.#kernels.setTable(id, ...stateWords);
     return id;
@@ -247,6 +254,7 @@ export class EventCodec {
     }
     this.#kernels.setShape(id, this.#storeShape(shape, `columns of table "${table.name}"`));
     table.hasStatements = shape.statements !== undefined;
+    if (table.misfit !== null) table.misfit.isAnswered = true;
   }
 
   /** Forgets all tables; neither part may hold rows. Bytes not yet scanned stay. */
@@ -325,6 +333,8 @@ export class EventCodec {
 interface RegisteredTable {
   readonly name: string;
   hasStatements: boolean;
+  /** The latest event reported as of a new shape, and whether a shape was given after that. */
+  misfit: { readonly evId: bigint; isAnswered: boolean } | null;
 }
 
 /** One half of a codec: bytes come in by `push`, become rows by `scan`, and leave by the `emit…` methods. */
@@ -413,7 +423,7 @@ export class EventPart {
       case Status.UnknownTable:
         return { kind: "unknown-table", event: this.#nextEvent() };
       case Status.NewShape:
-        return { kind: "new-shape", tableId: this.#head[PartSlot.Detail]!, event: this.#nextEvent() };
+        return this.#newShape(this.#head[PartSlot.Detail]!, this.#nextEvent());
     }
     throw this.#unreadable(status);
   }
@@ -570,6 +580,23 @@ export class EventPart {
     head.setUint16(9 + statement.length, 1); // binary
     head.setUint16(11 + statement.length, columnCount);
     return headSize;
+  }
+
+  /** Reports an event as of a new shape, unless the shape just given for it does not fit: that would go on for ever. */
+  #newShape(tableId: number, event: EventText): ScanResult {
+    const table = this.#tables[tableId]!;
+    if (table.misfit?.evId === event.evId && table.misfit.isAnswered) {
+      throw new SkyqError(
+        "bad-event",
+        `Cannot read event ${event.evId} of table "${table.name}": its columns are odd`,
+        {
+          hint: "Its keys and columns are not those read from it; see who wrote it.",
+          facts: { evId: event.evId, txid: event.txid, type: event.type, table: table.name },
+        },
+      );
+    }
+    table.misfit = { evId: event.evId, isAnswered: false };
+    return { kind: "new-shape", tableId, event };
   }
 
   #nextEvent(): EventText {
