@@ -14,7 +14,6 @@ import { parseArgs } from "node:util";
 import { Random } from "../tests/harness/seed.ts";
 import { contentsOf } from "../tests/flow/contents.ts";
 import { CUSTOMER_COUNT, ORDER_COUNT, SEQUENCE, TABLES } from "./demo/tables.ts";
-import { Writers } from "./demo/writers.ts";
 import { QUEUE, Shop } from "./demo/shop.ts";
 
 const WRITER_COUNT = 4;
@@ -103,11 +102,7 @@ async function demo(shop: Shop, options: Options): Promise<boolean> {
   say(`cat ${shop.dir}/demo.ini`);
   for (const line of shop.config("demo.ini").trimEnd().split("\n")) detail(line);
 
-  const writers = new Writers(
-    { host: shop.provider.cluster.host, port: shop.provider.cluster.port, user: "postgres", database: "shop" },
-    WRITER_COUNT,
-    new Random(options.seed),
-  );
+  const writers = shop.startWriters(WRITER_COUNT, new Random(options.seed));
   let lagging: Lag | null = null;
   try {
     say(`${WRITER_COUNT} writers begin and do not wait for anybody (--seed ${options.seed})`);
@@ -146,7 +141,6 @@ async function demo(shop: Shop, options: Options): Promise<boolean> {
     return await report(shop, lagging.maxS);
   } finally {
     await lagging?.stop();
-    await writers.stop().catch(() => {});
   }
 }
 

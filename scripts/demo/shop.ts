@@ -4,8 +4,10 @@ import { Cluster, startPair } from "../../tests/harness/cluster.ts";
 import { LentDatabase } from "../../tests/harness/pair.ts";
 import { guard, skyqCommand } from "../../tests/harness/process.ts";
 import { isAlive, signal } from "../../tests/harness/proc.ts";
+import type { Random } from "../../tests/harness/seed.ts";
 import { waitFor } from "../../tests/harness/wait_for.ts";
 import { finishedAll } from "../../tests/flow/progress.ts";
+import { Writers } from "./writers.ts";
 import { ROWS, SCHEMA, SEQUENCE } from "./tables.ts";
 
 export const QUEUE = "shop_queue";
@@ -23,6 +25,7 @@ export class Shop implements AsyncDisposable {
   readonly subscriber: LentDatabase;
   readonly #clusters: readonly Cluster[];
   readonly #daemons: Daemon[] = [];
+  #writers: Writers | null = null;
   #isFailed = false;
 
   private constructor(clusters: readonly [Cluster, Cluster], readonly dir: string) {
@@ -46,6 +49,12 @@ export class Shop implements AsyncDisposable {
       await shop[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** Starts applications that write to the provider; {@link Writers.stop} ends them, or the shop's own end. */
+  startWriters(count: number, random: Random): Writers {
+    const { host, port, superuser: user } = this.provider.cluster;
+    return this.#writers = new Writers({ host, port, user, database: this.provider.name }, count, random);
   }
 
   get major(): number {
@@ -171,6 +180,8 @@ export class Shop implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // First those who would notice that the servers go.
+    await this.#writers?.stop().catch(() => {});
     for (const { pid, release } of this.#daemons.splice(0)) {
       signal(pid, "SIGKILL");
       await waitFor(() => !isAlive(pid), { what: `the end of process ${pid}` });

@@ -30,7 +30,7 @@ export class Writers {
     for (const done of this.#done) done.catch(() => {});
   }
 
-  /** Lets every writer finish its transaction. */
+  /** Lets every writer finish its transaction; may be called again. */
   async stop(): Promise<void> {
     this.#isStopping = true;
     try {
