@@ -25,9 +25,15 @@ export class ServerError extends Error {
   }
 }
 
+/** Said of every handshake that failed. */
+export const CERTIFICATE_HINT =
+  "Check sslrootcert, the certificates and their validity, and that host is a name the server's was issued for.";
+
 export interface TranslateOptions {
   /** The connection was not yet usable: a broken socket is then `connect`, not `connection-lost`. */
   connecting?: boolean;
+  /** What an error is that nothing is known about; else `connect` while connecting, `sql` after that. */
+  fallback?: Fault;
   /** More facts for the log line. */
   facts?: Record<string, unknown>;
 }
@@ -44,7 +50,8 @@ export function toSkyqError(error: unknown, act: string, options: TranslateOptio
   const lost = socketTrouble(error);
   if (lost === null) {
     if (error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError) throw error;
-    return new SkyqError("sql", `${act}: ${messageOf(error)}`, { facts: options.facts, cause: error });
+    const fault = options.fallback ?? (options.connecting ? "connect" : "sql");
+    return new SkyqError(fault, `${act}: ${messageOf(error)}`, { facts: options.facts, cause: error });
   }
   const fault = lost.fault ?? (options.connecting ? "connect" : "connection-lost");
   const hint = lost.hint ?? (options.connecting ? HINTS.listen : HINTS.lost);
@@ -56,8 +63,6 @@ const HINTS = {
   lost: "The server may have been restarted, or the network broke; see the server's log.",
   password: "Check user and password: in the connect string, in PGPASSWORD or in the password file.",
   hba: "Add a line for this user, database and address to pg_hba.conf on the server and reload it.",
-  certificate:
-    "Check sslrootcert, the server's certificate and its validity, and that host is a name it was issued for.",
 } as const;
 
 /** Our fault and hint for a SQLSTATE; the longest prefix that is in the table counts. The server's own hint comes first. */
@@ -185,7 +190,7 @@ function socketTrouble(error: unknown): SocketTrouble | null {
   const known = SOCKET_TROUBLES[key] ?? SOCKET_TROUBLES[error.name];
   if (known !== undefined) return known;
   if (/certificate|handshake|\btls\b|\bssl\b|altname|UnknownIssuer/i.test(`${error.message} ${String(code)}`)) {
-    return { state: error.message, fault: "connect", hint: HINTS.certificate };
+    return { state: error.message, fault: "connect", hint: CERTIFICATE_HINT };
   }
   const errno = /os error (\d+)/.exec(error.message)?.[1];
   return errno === undefined ? null : { state: error.message };

@@ -621,7 +621,7 @@ class WireCopyIn implements CopyIn {
 
 function lostError(cause: unknown, act: string, connecting: boolean): SkyqError {
   try {
-    return toSkyqError(cause, act, { connecting });
+    return toSkyqError(cause, act, { connecting, fallback: connecting ? "connect" : "connection-lost" });
   } catch (bug) {
     return new SkyqError("connection-lost", `${act}: ${String(bug)}`, { cause: bug });
   }

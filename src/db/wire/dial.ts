@@ -3,7 +3,7 @@ import { lookup } from "node:dns/promises";
 import process from "node:process";
 import { connect as connectSocket, isIP, type Socket } from "node:net";
 import { SkyqError } from "../../base/errors.ts";
-import { toSkyqError } from "../errors.ts";
+import { CERTIFICATE_HINT, toSkyqError } from "../errors.ts";
 import type { Target, TargetHost } from "../target.ts";
 import { MessageWriter, SSL_REQUEST, tag } from "./messages.ts";
 import { needsNodeTls, planTls, startDenoTls, startNodeTls, type TlsPlan } from "./tls.ts";
@@ -84,7 +84,8 @@ async function tryAddress<T>(
         act,
         guard,
       );
-      return await start(transport, route);
+      const starting = start(transport, route);
+      return await (route.tls === null ? starting : explained(act, starting));
     });
   if (host.isUnix || target.sslMode === "disable") return await attempt(null);
   const plan = planTls(target, host);
@@ -203,13 +204,17 @@ function happened<T>(socket: Socket, event: "connect" | "data"): Promise<T> {
   });
 }
 
-/** A failed handshake as an error that says so; `either` knows it by its facts. */
-async function explained<T>(act: string, handshake: Promise<T>): Promise<T> {
+/**
+ * A failed handshake as an error that says so; `either` knows it by its facts. Around the start-up as well: a server tells
+ * its opinion of a client certificate, and Deno 2.5 its own of the server's, only when the first bytes move.
+ */
+async function explained<T>(act: string, work: Promise<T>): Promise<T> {
   try {
-    return await handshake;
+    return await work;
   } catch (error) {
+    if (error instanceof SkyqError || error instanceof Deno.errors.UnexpectedEof) throw error;
     const told = toSkyqError(error, `${act}: TLS failed`, { connecting: true });
-    throw new SkyqError("connect", told.message, { hint: told.hint, facts: { tls: "failed" }, cause: error });
+    throw new SkyqError("connect", told.message, { hint: CERTIFICATE_HINT, facts: { tls: "failed" }, cause: error });
   }
 }
 
