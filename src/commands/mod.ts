@@ -114,6 +114,36 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./subscriber_restore_triggers.ts").then((module) => module.subscriberRestoreTriggers),
   },
   {
+    group: "Subscriber",
+    name: "subscriber fkeys",
+    summary: "List foreign keys of the subscribed tables: there, or dropped until both ends are in sync",
+    load: () => import("./subscriber_fkeys.ts").then((module) => module.subscriberFkeys),
+  },
+  {
+    group: "Subscriber",
+    name: "subscriber triggers",
+    summary: "List triggers of the subscribed tables: there, or taken away by drop_triggers = 1",
+    load: () => import("./subscriber_triggers.ts").then((module) => module.subscriberTriggers),
+  },
+  {
+    group: "Subscriber",
+    name: "subscriber restore-fkeys",
+    summary: "Make pending foreign keys again now; the replay does it by itself once both ends are in sync",
+    load: () => import("./subscriber_restore_fkeys.ts").then((module) => module.subscriberRestoreFkeys),
+  },
+  {
+    group: "Subscriber",
+    name: "subscriber register",
+    summary: "Register the subscriber's consumer on the provider's queue, which install does as well",
+    load: () => import("./subscriber_register.ts").then((module) => module.subscriberRegister),
+  },
+  {
+    group: "Subscriber",
+    name: "subscriber unregister",
+    summary: "Take the subscriber's consumer off the provider's queue; all its tables need a copy afterwards",
+    load: () => import("./subscriber_unregister.ts").then((module) => module.subscriberUnregister),
+  },
+  {
     group: "Replication",
     name: "replay",
     summary: "Replay the provider's changes on the subscriber, and copy newly added tables",

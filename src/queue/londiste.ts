@@ -1,4 +1,6 @@
+import { SkyqError } from "../base/errors.ts";
 import { one, type Queryable } from "../db/queryable.ts";
+import { quoteFullName } from "../db/quote.ts";
 import { checkRet, type Ret } from "./pgq_node.ts";
 
 /** One row of londiste.get_table_list. */
@@ -156,14 +158,54 @@ export function validPendingFkeys(db: Queryable, queue: string): Promise<Fkey[]>
 }
 
 /**
- * londiste.restore_table_fkey in its lazy form: the next SQL text to run for this key (ADD … NOT VALID, then VALIDATE).
- * @returns null when nothing is left to do
+ * londiste.restore_table_fkey in its lazy form: ADD … NOT VALID, then VALIDATE, each in a transaction of its own.
+ * @throws {SkyqError} `sql` when the data violate it, with some of the rows that do; it stays pending then
  */
-export async function restoreFkeyStep(db: Queryable, fromTable: string, name: string): Promise<string | null> {
-  const row = await one<{ sql: string | null }>(
-    db,
-    "select londiste.restore_table_fkey($1, $2, true) as sql",
-    [fromTable, name],
+export async function restoreFkey(db: Queryable, fkey: Fkey): Promise<void> {
+  for (;;) {
+    const row = await one<{ sql: string | null }>(
+      db,
+      "select londiste.restore_table_fkey($1, $2, true) as sql",
+      [fkey.from_table, fkey.fkey_name],
+    );
+    if (row.sql === null || row.sql === "") return;
+    try {
+      await db.query(row.sql);
+    } catch (error) {
+      if (!(error instanceof SkyqError) || error.sqlstate !== "23503") throw error;
+      const rows = await violatingRows(db, fkey);
+      throw new SkyqError("sql", `${error.message}; rows of ${fkey.from_table} that refer to nothing: ${rows}`, {
+        hint: `Mend them, then run \`skyq subscriber restore-fkeys\`; the replay tries again by itself, but rarely.`,
+        facts: error.facts,
+        sqlstate: error.sqlstate,
+        cause: error,
+      });
+    }
+  }
+}
+
+/** Some of the rows that keep a foreign key from being valid, as `(a, b) = (1, x)`. The key exists, not validated. */
+async function violatingRows(db: Queryable, fkey: Fkey): Promise<string> {
+  const columns = await db.query<{ here: string; there: string; here_name: string }>(
+    `select pg_catalog.quote_ident(a.attname) as here, pg_catalog.quote_ident(f.attname) as there, a.attname as here_name
+       from pg_catalog.pg_constraint k
+       cross join lateral unnest(k.conkey, k.confkey) with ordinality as u (here, there, nth)
+       join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.here
+       join pg_catalog.pg_attribute f on f.attrelid = k.confrelid and f.attnum = u.there
+      where k.conrelid = pg_catalog.to_regclass($1) and k.conname = $2 and k.contype = 'f'
+      order by u.nth`,
+    [quoteFullName(fkey.from_table), fkey.fkey_name],
   );
-  return row.sql === null || row.sql === "" ? null : row.sql;
+  if (columns.length === 0) return "unknown";
+  const rows = await db.query<{ key: string }>(
+    `select '(' || pg_catalog.concat_ws(', ', ${columns.map((c) => `c.${c.here}::text`).join(", ")}) || ')' as key
+       from only ${quoteFullName(fkey.from_table)} c
+      where ${columns.map((c) => `c.${c.here} is not null`).join(" and ")}
+        and not exists (select 1 from ${quoteFullName(fkey.to_table)} p
+                         where ${columns.map((c) => `p.${c.there} = c.${c.here}`).join(" and ")})
+      limit 6`,
+  );
+  const shown = rows.slice(0, 5).map((row) => row.key);
+  if (rows.length > 5) shown.push("…");
+  return `(${columns.map((c) => c.here_name).join(", ")}) = ${shown.join(", ")}`;
 }

@@ -75,8 +75,9 @@ export class CopyManager {
         if (Date.now() - startedMs > 60_000) backoff.reset();
         const pauseMs = backoff.next();
         log.error(`Copy of ${table} failed: ${running.error}; next try in ${Math.ceil(pauseMs / 1000)} s`);
-        if (error instanceof SkyqError && error.hint !== undefined) log.info(`hint: ${error.hint}`);
-        if (!(error instanceof SkyqError)) log.debug(error instanceof Error ? error.stack ?? "" : String(error));
+        if (!(error instanceof SkyqError)) {
+          log.error(`This is a bug in skyq: ${error instanceof Error ? error.stack : error}`);
+        } else if (error.hint !== undefined) log.info(`hint: ${error.hint}`);
         await this.#noteError(table, running.error).catch(() => {});
         await sleep(pauseMs, signal);
       }

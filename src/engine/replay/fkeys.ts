@@ -1,7 +1,7 @@
 import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
-import { restoreFkeyStep, validPendingFkeys } from "../../queue/londiste.ts";
+import { restoreFkey, validPendingFkeys } from "../../queue/londiste.ts";
 
 /** Keys that could not be restored are tried again after this long. */
 const RETRY_MS = 600_000;
@@ -17,11 +17,7 @@ export async function restoreFkeys(db: WireConnection, queue: string, log: Logge
     if (Date.now() - (failedAtMs.get(id) ?? -Infinity) < RETRY_MS) continue;
     log.info(`Creating fkey: ${fkey.fkey_name} (${fkey.from_table} --> ${fkey.to_table})`);
     try {
-      for (;;) {
-        const sql = await restoreFkeyStep(db, fkey.from_table, fkey.fkey_name);
-        if (sql === null) break;
-        await db.exec(sql);
-      }
+      await restoreFkey(db, fkey);
       failedAtMs.delete(id);
     } catch (error) {
       if (db.isClosed) throw error;

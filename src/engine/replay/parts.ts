@@ -114,9 +114,10 @@ class PieceReader {
           this.#addTable(result.event);
           break;
         case "new-shape":
-          // No part may hold rows of the table in its old shape.
+          // No part may hold rows of the table in its old shape, and the subscriber can only be asked about the table
+          // while nothing is being applied on the same connection.
           if (this.#part.rowCount(result.tableId) > 0) yield* this.#handOut();
-          if (this.#lent !== null && this.#lent.rowCount(result.tableId) > 0) yield* this.#settle();
+          yield* this.#settle();
           await this.#addShape(result.tableId, result.event);
           break;
         case "barrier":

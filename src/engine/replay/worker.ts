@@ -92,14 +92,15 @@ export async function runReplay(options: ReplayOptions): Promise<void> {
         if (signal.aborted && isConnectionFault(error)) break;
         const failed = session;
         session = null;
-        if (!(error instanceof SkyqError)) log.debug(error instanceof Error ? error.stack ?? "" : String(error));
         if (!isReady || isFinal(error)) throw error;
         const pauseMs = backoff.next();
         log.error(
           `Job ${options.worker} failed: ${messageOf(error)}; ` +
             `${isConnectionFault(error) ? "connecting again" : "next try"} in ${Math.ceil(pauseMs / 1000)} s`,
         );
-        if (error instanceof SkyqError && error.hint !== undefined) log.info(`hint: ${error.hint}`);
+        if (!(error instanceof SkyqError)) {
+          log.error(`This is a bug in skyq: ${error instanceof Error ? error.stack : error}`);
+        } else if (error.hint !== undefined) log.info(`hint: ${error.hint}`);
         await failed?.noteError(messageOf(error));
         failed?.destroy();
         await sleep(pauseMs, signal);

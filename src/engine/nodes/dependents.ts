@@ -1,0 +1,101 @@
+// What hangs on a subscriber's tables: foreign keys and triggers, there (active) or taken away for now (pending).
+
+import { messageOf } from "../../base/errors.ts";
+import type { Logger } from "../../base/log.ts";
+import { quoteFullName } from "../../db/quote.ts";
+import type { Queryable } from "../../db/queryable.ts";
+import type { SqlConnection } from "../../db/sql.ts";
+import { findTableFkeys, type Fkey, getTableList, restoreFkey } from "../../queue/londiste.ts";
+import { matchNames } from "./names.ts";
+import { requireLeaf, requireRoot } from "./pair.ts";
+
+export type Kind = "pending" | "active";
+
+export interface TableTrigger {
+  readonly table_name: string;
+  readonly trigger_name: string;
+  readonly trigger_def: string;
+}
+
+/** Tables that are registered on both sides, in the subscriber's order. */
+export async function sharedTables(
+  pair: { provider: SqlConnection; subscriber: SqlConnection },
+  queue: string,
+): Promise<string[]> {
+  await requireRoot(pair.provider, queue);
+  await requireLeaf(pair.subscriber, queue);
+  const names = async (db: Queryable) =>
+    (await getTableList(db, queue)).filter((row) => row.local).map((row) => row.table_name);
+  const there = new Set(await names(pair.provider));
+  return (await names(pair.subscriber)).filter((name) => there.has(name));
+}
+
+/** Foreign keys from or to any of the tables, each once. */
+export async function listFkeys(db: Queryable, tables: readonly string[], kind: Kind): Promise<Fkey[]> {
+  const found = new Map<string, Fkey>();
+  for (const table of tables) {
+    const fkeys = kind === "active" ? await findTableFkeys(db, table) : await db.query<Fkey>(
+      "select from_table, to_table, fkey_name, fkey_def from londiste.get_table_pending_fkeys($1)",
+      [table],
+    );
+    for (const fkey of fkeys) found.set(JSON.stringify([fkey.from_table, fkey.fkey_name]), fkey);
+  }
+  return [...found.values()];
+}
+
+/** The users' triggers of the tables. */
+export async function listTriggers(db: Queryable, tables: readonly string[], kind: Kind): Promise<TableTrigger[]> {
+  const found: TableTrigger[] = [];
+  for (const table of tables) {
+    const rows = kind === "active"
+      ? await db.query<TableTrigger>(
+        `select $2::text as table_name, t.tgname as trigger_name, pg_catalog.pg_get_triggerdef(t.oid) as trigger_def
+           from pg_catalog.pg_trigger t
+          where t.tgrelid = pg_catalog.to_regclass($1) and not t.tgisinternal
+          order by t.tgname`,
+        [quoteFullName(table), table],
+      )
+      : await db.query<TableTrigger>(
+        `select p.table_name, p.trigger_name, p.trigger_def from skyq.pending_trigger p
+          where p.table_name = $1 order by p.trigger_name`,
+        [table],
+      );
+    found.push(...rows);
+  }
+  return found;
+}
+
+/**
+ * Restores pending foreign keys now: of the named tables, or all. A key that the data violate stays pending.
+ * @returns false when one could not be restored, or a name is unknown
+ */
+export async function restorePendingFkeys(
+  db: SqlConnection,
+  queue: string,
+  names: readonly string[],
+  log: Logger,
+): Promise<boolean> {
+  await requireLeaf(db, queue);
+  const subscribed = (await getTableList(db, queue)).filter((row) => row.local).map((row) => row.table_name);
+  let isDone = true;
+  const wanted = names.length === 0 ? subscribed : names.flatMap((typed) => {
+    const matching = matchNames(typed, subscribed);
+    if (matching.length === 0) {
+      log.error(`Table ${typed} is not in the subscriber queue.`);
+      isDone = false;
+    }
+    return matching;
+  });
+  const pending = await listFkeys(db, wanted, "pending");
+  if (pending.length === 0) log.info("No pending fkeys");
+  for (const fkey of pending) {
+    log.info(`Creating fkey: ${fkey.fkey_name} (${fkey.from_table} --> ${fkey.to_table})`);
+    try {
+      await restoreFkey(db, fkey);
+    } catch (error) {
+      isDone = false;
+      log.error(`Cannot restore fkey ${fkey.fkey_name}: ${messageOf(error)}; it stays pending`);
+    }
+  }
+  return isDone;
+}
