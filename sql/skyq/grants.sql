@@ -6,11 +6,13 @@ declare
 begin
     grant usage on schema skyq to public;
     if v_is_admin then
-        grant select, insert, update, delete on skyq.copy_state, skyq.setting, skyq.pending_trigger to pgq_admin;
+        grant select, insert, update, delete on skyq.copy_state, skyq.setting, skyq.pending_trigger, skyq.failed_event,
+            skyq.queue_policy to pgq_admin;
         grant select on skyq.capture to pgq_admin;
     end if;
     if pg_catalog.to_regrole('pgq_reader') is not null then
-        grant select on skyq.copy_state, skyq.pending_trigger, skyq.capture to pgq_reader;
+        grant select on skyq.copy_state, skyq.pending_trigger, skyq.capture, skyq.failed_event, skyq.queue_policy
+           to pgq_reader;
     end if;
     -- All of them: a trigger function that runs as its owner would let anybody write to the queue.
     for v_function in
@@ -24,5 +26,11 @@ begin
             execute 'grant execute on function ' || v_function || ' to pgq_admin';
         end if;
     end loop;
+    -- What a consumer may do with its own events.
+    if pg_catalog.to_regrole('pgq_reader') is not null
+       and pg_catalog.has_function_privilege(current_user, 'skyq.event_failed(bigint, bigint, text)',
+                                             'execute with grant option') then
+        grant execute on function skyq.event_failed(bigint, bigint, text) to pgq_reader;
+    end if;
 end;
 $grants$;

@@ -24,6 +24,15 @@ import createCapture from "./functions/create_capture.sql" with { type: "text" }
 import refreshCapture from "./functions/refresh_capture.sql" with { type: "text" };
 import dropCapture from "./functions/drop_capture.sql" with { type: "text" };
 import checkCapture from "./functions/check_capture.sql" with { type: "text" };
+import queueSize from "./functions/queue_size.sql" with { type: "text" };
+import rotationHolders from "./functions/rotation_holders.sql" with { type: "text" };
+import dropConsumer from "./functions/_drop_consumer.sql" with { type: "text" };
+import maintQueuePolicy from "./functions/maint_queue_policy.sql" with { type: "text" };
+import setQueuePolicy from "./functions/set_queue_policy.sql" with { type: "text" };
+import eventFailed from "./functions/event_failed.sql" with { type: "text" };
+import failedEventRetry from "./functions/failed_event_retry.sql" with { type: "text" };
+import failedEventDrop from "./functions/failed_event_drop.sql" with { type: "text" };
+import failedEventsAndPolicies from "./migrations/0001_failed_events_and_policies.sql" with { type: "text" };
 import pendingTriggers from "./functions/pending_triggers.sql" with { type: "text" };
 
 export const skyq: SqlSchema = {
@@ -59,7 +68,17 @@ export const skyq: SqlSchema = {
     dropCapture,
     checkCapture,
     pendingTriggers,
+    // limits of queues
+    queueSize,
+    rotationHolders,
+    dropConsumer,
+    maintQueuePolicy,
+    setQueuePolicy,
+    // dead letters
+    eventFailed,
+    failedEventRetry,
+    failedEventDrop,
   ],
   grants,
-  migrations: [],
+  migrations: [{ id: 1, sql: failedEventsAndPolicies }],
 };

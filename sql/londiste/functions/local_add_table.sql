@@ -160,6 +160,7 @@ begin
       from pg_trigger t
       join pg_trigger l on l.tgrelid = t.tgrelid and l.tgname = v_trigger.trigger_name
      where t.tgrelid = londiste.find_table_oid(v_dest) and not t.tgisinternal and t.tgname < l.tgname
+       and not skyq._is_queue_function(t.tgfoid)
        and (t.tgtype & 67) = (l.tgtype & 67) and (t.tgtype & l.tgtype & 28) <> 0;      -- row, before, instead; I D U
     if v_first is not null then
         select 301, format('Table added: %s, but londiste trigger is not first: %s', v_shown, v_first)

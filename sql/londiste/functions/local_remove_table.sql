@@ -27,6 +27,7 @@ begin
     end if;
 
     v_dest := coalesce(v_known.dest_table, v_name);
+    perform londiste.drop_table_triggers(i_queue_name, v_name);    -- first: those of a leaf refuse the truncate
     if v_known.local and v_known.dropped_ddl is not null and londiste.find_table_oid(v_dest) is not null then
         execute 'truncate only ' || londiste.quote_fqname(v_dest);
         execute v_known.dropped_ddl;
@@ -50,7 +51,6 @@ begin
         delete from londiste.table_info t where t.queue_name = i_queue_name and t.table_name = v_name;
         perform londiste.root_notify_change(i_queue_name, 'londiste.remove-table', v_name);
     else
-        perform londiste.drop_table_triggers(i_queue_name, v_name);
         update londiste.table_info t
            set local = false, merge_state = null, custom_snapshot = null, dropped_ddl = null, table_attrs = null,
                dest_table = null

@@ -45,7 +45,7 @@ begin
     execute format('create table %s (like %s including all) inherits (%s)', v_part, v_parent, v_parent);
     execute format('alter table %s owner to %I', v_part,
                    (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = v_parent));
-    if i_pkeys is not null and londiste.find_column_types(i_part) !~ 'k' then
+    if coalesce(i_pkeys, '') <> '' and londiste.find_column_types(i_part) !~ 'k' then
         execute format('alter table %s add primary key (%s)', v_part,
                        (select string_agg(quote_ident(btrim(k.name)), ', ' order by k.nr)
                           from regexp_split_to_table(i_pkeys, ',') with ordinality k (name, nr)));
@@ -74,7 +74,7 @@ begin
     if coalesce(i_part_field, '') <> '' then
         v_unit := londiste._period_unit(i_part_period);
         v_start := date_trunc(v_unit, i_part_time);
-        execute format('alter table %s add check (%I >= %L and %2$I < %L)', v_part, i_part_field, v_start,
+        execute format('alter table %1$s add check (%2$I >= %3$L and %2$I < %4$L)', v_part, i_part_field, v_start,
                        v_start + ('1 ' || v_unit)::interval);
     end if;
     return 1;

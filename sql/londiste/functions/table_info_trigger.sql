@@ -15,5 +15,7 @@ begin
         create trigger table_info_trigger_sync before delete on londiste.table_info
             for each row execute function londiste.table_info_trigger();
     end if;
+    -- also for workers, who write under session_replication_role = replica
+    alter table londiste.table_info enable always trigger table_info_trigger_sync;
 end;
 $$;

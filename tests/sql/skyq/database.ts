@@ -50,11 +50,9 @@ export class TestDatabase {
     await installSchemas(db, { schemas: [pgq, pgqNode, londiste, skyq], log: silentLog });
   }
 
-  /** Runs a text of one or more statements; returns the rows of the last one, each as its columns. */
+  /** Runs one statement. @returns its rows, each as its columns */
   async rows(text: string, connection = this.sql): Promise<unknown[][]> {
-    const rows = await connection.unsafe(text);
-    const last = Array.isArray(rows[0]) ? rows.at(-1) as unknown as Record<string, unknown>[] : rows;
-    return [...last].map((row) => Object.values(row));
+    return [...await connection.unsafe(text).values()];
   }
 
   /** The only column of the only row. */
