@@ -48,7 +48,7 @@ function follow(part: Part, table: Table, tablePart: TablePart, head: Row, op: u
     part.irregular = 1;
   }
   if (op == Op.Delete) {
-    head.flags &= <u8> ~(RowFlag.Present | RowFlag.Reinserted);
+    head.flags &= <u8> ~RowFlag.Present;
   } else {
     if (op == Op.Insert && (head.flags & RowFlag.Existed) != 0) head.flags |= <u8> RowFlag.Reinserted;
     head.flags |= <u8> RowFlag.Present;

@@ -90,7 +90,7 @@ export const enum RowFlag {
   Existed = 2,
   /** The key is there after the part. */
   Present = 4,
-  /** It was there, was deleted, and the row that is there now was inserted anew. */
+  /** It was there, was deleted, and was inserted anew: if it is there now, that is another row. */
   Reinserted = 8,
   /** Every name is written as the shape has it, with no empty element: names can be skipped by size. */
   Canonical = 16,

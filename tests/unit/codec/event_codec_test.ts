@@ -725,11 +725,11 @@ describe("EventCodec", () => {
       const id = addTable(codec);
       const events = Array.from(
         { length: 900 },
-        (_, i) => ({ id: i, type: "I:id", data: `id=${i}&v=${"%5c".repeat(2000)}&w` }),
+        (_, i) => ({ id: i, type: "I:id", data: `id=${i}&v=${"x".repeat(6000)}&w` }),
       );
       pushEvents(part, ...events, { id: 901, type: "I:id", data: `id=901&v=${"%5c".repeat(340_000)}&w` });
       expect(part.scan().kind).toBe("need-input");
-      const expected = [...events.map((_, i) => [String(i), 2000]), ["901", 340_000]];
+      const expected = [...events.map((_, i) => [String(i), 6000]), ["901", 340_000]];
       for (const rows of [copyRows(part, id), arrayRows(part, id, "insert"), ordered(part).map(([, ...row]) => row)]) {
         expect(rows.map(([key, v]) => [key, v!.length])).toEqual(expected);
       }
@@ -738,6 +738,8 @@ describe("EventCodec", () => {
         expect(sizes.length).toBeGreaterThan(2);
         expect(Math.max(...sizes)).toBeLessThanOrEqual(1 << 20);
       }
+      const rowCounts = Array.from(part.emitArrays(id, "insert", { statement: "s" }), ({ rows }) => rows);
+      expect(rowCounts.length).toBeGreaterThan(2); // the output has 2 MiB
     });
   });
 
