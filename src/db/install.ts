@@ -39,7 +39,8 @@ export interface InstallOptions {
 export async function installSchemas(db: Queryable, options: InstallOptions): Promise<InstallReport> {
   const { log, schemas = SCHEMAS } = options;
   await requireServer(db);
-  await db.query("begin");
+  // Read committed whatever the server's default: what another installer did while we waited for it must be seen.
+  await db.query("begin isolation level read committed");
   try {
     const report = await installInTransaction(db, schemas, log);
     await db.query("commit");
@@ -61,6 +62,7 @@ async function installInTransaction(db: Queryable, schemas: readonly SqlSchema[]
   const found = new Map<string, Found>();
   for (const schema of schemas) found.set(schema.name, await look(db, schema));
   await requirePrivilege(db, schemas, found);
+  await requireRightsOnForeign(db, schemas, found);
 
   const done: { name: string; state: InstallState; migrations: number }[] = [];
   for (const schema of schemas) {
@@ -204,4 +206,31 @@ async function requirePrivilege(db: Queryable, schemas: readonly SqlSchema[], fo
     hint: `Let the database's owner run: GRANT CREATE ON DATABASE ${database} TO ${role};`,
     facts: { database, role, schemas: missing },
   });
+}
+
+/** What the other schemas need of a schema pgq that somebody else owns: its admin role, and foreign keys to consumers. */
+async function requireRightsOnForeign(db: Queryable, schemas: readonly SqlSchema[], found: Map<string, Found>) {
+  const pgq = found.get("pgq");
+  const isForeign = pgq !== undefined && !pgq.isOurs && (pgq.origin === "extension" || pgq.origin === "foreign");
+  if (!isForeign || schemas.every((schema) => found.get(schema.name)!.origin !== "none")) return;
+  const { role, is_admin, may_refer } = await one<{ role: string; is_admin: boolean; may_refer: boolean }>(
+    db,
+    `select quote_ident(current_user) as role,
+            exists (select 1 from pg_roles r where r.rolname = 'pgq_admin' and pg_has_role(r.oid, 'USAGE')) as is_admin,
+            has_table_privilege('pgq.consumer', 'REFERENCES') as may_refer`,
+  );
+  const needed: string[] = [];
+  if (!is_admin) needed.push(`GRANT pgq_admin TO ${role};`);
+  if (!may_refer && found.get("pgq_node")?.origin === "none") {
+    needed.push(`GRANT REFERENCES ON pgq.consumer TO ${role};`);
+  }
+  if (needed.length === 0) return;
+  throw new SkyqError(
+    "privilege",
+    `Cannot install beside schema pgq of "${pgq.owner}": role ${role} has too few rights`,
+    {
+      hint: `Let "${pgq.owner}" run: ${needed.join(" ")}`,
+      facts: { role, owner: pgq.owner },
+    },
+  );
 }

@@ -10,6 +10,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Locks:     step 2: the queue's event tables against writers
 declare
     v_node record;
+    v_is_paused boolean;
 begin
     select n.node_type, n.worker_name, q.queue_id, q.queue_disable_insert,
            q.queue_data_pfx, q.queue_tick_seq, q.queue_event_seq
@@ -39,10 +40,13 @@ begin
         -- Writers lock the tables until they commit, so this waits for those that came in before step 1. The parent's
         -- lock takes the tables below it along.
         execute 'lock table ' || pgq.quote_fqname(v_node.queue_data_pfx) || ' in exclusive mode';
-        insert into pgq.tick as t (tick_queue, tick_id, tick_snapshot, tick_event_seq)
-        select v_node.queue_id, n.o_tick_id, n.o_snapshot, nextval(pgq.quote_fqname(v_node.queue_event_seq)::regclass)
-          from pgq._next_tick(v_node.queue_id, v_node.queue_tick_seq) n
-        returning t.tick_id into last_tick;
+        -- A ticker that came in before step 1 may still be at it; see pgq._next_tick, which an extension pgq lacks.
+        perform pg_advisory_xact_lock(1885827444, v_node.queue_id);
+        last_tick := pgq.seq_getval(v_node.queue_tick_seq) + 1;
+        update pgq.queue q set queue_ticker_paused = false where q.queue_id = v_node.queue_id and q.queue_ticker_paused;
+        v_is_paused := found;
+        perform pgq.ticker(i_queue_name, last_tick, now(), nextval(pgq.quote_fqname(v_node.queue_event_seq)::regclass));
+        update pgq.queue q set queue_ticker_paused = true where q.queue_id = v_node.queue_id and v_is_paused;
         update pgq_node.local_state s
            set last_tick_id = last_tick
          where s.queue_name = i_queue_name and s.consumer_name = v_node.worker_name;
