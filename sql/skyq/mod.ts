@@ -11,10 +11,13 @@ import captureArgs from "./functions/_capture_args.sql" with { type: "text" };
 import shape from "./functions/_shape.sql" with { type: "text" };
 import shapeHolds from "./functions/_shape_holds.sql" with { type: "text" };
 import rowExpression from "./functions/_row_expression.sql" with { type: "text" };
+import equality from "./functions/_equality.sql" with { type: "text" };
 import changeExpression from "./functions/_change_expression.sql" with { type: "text" };
 import keyRefusal from "./functions/_key_refusal.sql" with { type: "text" };
 import changeSql from "./functions/_change_sql.sql" with { type: "text" };
 import rowCaptureBody from "./functions/_row_capture_body.sql" with { type: "text" };
+import statementHazard from "./functions/_statement_hazard.sql" with { type: "text" };
+import statementCaptureBody from "./functions/_statement_capture_body.sql" with { type: "text" };
 import queueTriggers from "./functions/_queue_triggers.sql" with { type: "text" };
 import triggerName from "./functions/_trigger_name.sql" with { type: "text" };
 import setTriggers from "./functions/_set_triggers.sql" with { type: "text" };
@@ -52,10 +55,13 @@ export const skyq: SqlSchema = {
     shapeHolds,
     // what its capture function is made of
     rowExpression,
+    equality,
     changeExpression,
     keyRefusal,
     changeSql,
     rowCaptureBody,
+    statementHazard,
+    statementCaptureBody,
     // triggers
     queueTriggers,
     triggerName,

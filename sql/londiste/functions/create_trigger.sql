@@ -82,8 +82,8 @@ begin
         case when v_flags ~ 'I' then 'INSERT' end, case when v_flags ~ 'D' then 'DELETE' end,
         case when v_flags ~ 'U' then 'UPDATE' end], ' OR ');
     perform skyq._set_triggers(i_queue_name, v_table, array[
-        skyq._trigger_definition(trigger_name, v_events, v_table, 'ROW', v_function, array[i_queue_name] || v_args),
-        skyq._trigger_definition(skyq._trigger_name(i_queue_name, '_truncate'), 'AFTER TRUNCATE', v_table, 'STATEMENT',
+        skyq._trigger_definition(trigger_name, v_events, v_table, 'FOR EACH ROW', v_function, array[i_queue_name] || v_args),
+        skyq._trigger_definition(skyq._trigger_name(i_queue_name, '_truncate'), 'AFTER TRUNCATE', v_table, 'FOR EACH STATEMENT',
                                  'pgq.sqltriga',
                                  array[i_queue_name] || array(select a from unnest(v_args) a where a = 'deny'))]);
     perform skyq._forget_capture(i_queue_name, v_table);

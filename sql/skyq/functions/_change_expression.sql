@@ -14,21 +14,7 @@ begin
     for v_column in
         select a.attname, a.attnotnull, e.op
           from pg_attribute a
-          join pg_type t on t.oid = skyq._base_type(a.atttypid)
-          left join lateral (
-              select format('operator(%I.%s)', n.nspname, o.oprname) as op
-                from pg_opclass c
-                join pg_amop m on m.amopfamily = c.opcfamily and m.amopstrategy = 3
-                              and m.amoplefttype = c.opcintype and m.amoprighttype = c.opcintype
-                join pg_operator o on o.oid = m.amopopr
-                join pg_namespace n on n.oid = o.oprnamespace
-               where c.opcdefault and c.opcmethod = (select am.oid from pg_am am where am.amname = 'btree')
-                 and c.opcintype = case t.typtype
-                         when 'e' then 'anyenum'::regtype
-                         when 'r' then 'anyrange'::regtype
-                         else case t.oid when 'varchar'::regtype then 'text'::regtype else t.oid end
-                     end
-               limit 1) e on true
+         cross join lateral skyq._equality(a.atttypid) e (op)
          where a.attrelid = i_table and a.attnum > 0 and not a.attisdropped
            and (i_columns is null or a.attname = any (i_columns)) and a.attname <> all (i_without)
          order by a.attnum

@@ -30,11 +30,11 @@ end;
 $$;
 
 create or replace function skyq._trigger_definition(
-    i_name text, i_when text, i_table regclass, i_level text, i_function text, i_args text[]) returns text
+    i_name text, i_when text, i_table regclass, i_scope text, i_function text, i_args text[]) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
 -- The statement that makes a trigger, in the form of pg_get_triggerdef().
-select format('CREATE TRIGGER %I %s ON %s FOR EACH %s EXECUTE FUNCTION %s(%s)', i_name, i_when,
-              format('%I.%I', n.nspname, c.relname), i_level, i_function,
+select format('CREATE TRIGGER %I %s ON %s %s EXECUTE FUNCTION %s(%s)', i_name, i_when,
+              format('%I.%I', n.nspname, c.relname), i_scope, i_function,
               (select string_agg(quote_literal(a.arg), ', ' order by a.nr) from unnest(i_args) with ordinality a (arg, nr)))
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
  where c.oid = i_table

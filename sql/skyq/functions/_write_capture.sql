@@ -7,6 +7,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_id integer;
     v_function text;
+    v_body text;
+    v_settings text := '';
 begin
     insert into skyq.capture as c (queue_name, table_name, table_oid, function_name, mode, columns, trigger_args)
     select i_queue_name, coalesce((skyq._capture_args(i_args)).o_table_name, n.nspname || '.' || r.relname), i_table,
@@ -20,9 +22,15 @@ begin
     v_function := 'capture_' || v_id;
     update skyq.capture c set function_name = v_function where c.capture_id = v_id;
 
+    if i_mode = 'row' then
+        v_body := skyq._row_capture_body(i_queue_name, i_table, coalesce(i_args, '{}'));
+    else
+        v_body := skyq._statement_capture_body(i_queue_name, i_table, coalesce(i_args, '{}'));
+        -- A plan made for a statement of one row is kept for one of a million.
+        v_settings := ' set enable_nestloop = off';
+    end if;
     execute format('create or replace function skyq.%I() returns trigger language plpgsql security definer '
-                   || 'set search_path = pg_catalog, pg_temp as %L',
-                   v_function, skyq._row_capture_body(i_queue_name, i_table, coalesce(i_args, '{}')));
+                   || 'set search_path = pg_catalog, pg_temp%s as %L', v_function, v_settings, v_body);
     execute format('revoke all on function skyq.%I() from public', v_function);
     if to_regrole('pgq_admin') is not null then
         execute format('grant execute on function skyq.%I() to pgq_admin', v_function);
