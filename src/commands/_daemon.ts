@@ -2,7 +2,7 @@
 
 import type { CommandContext } from "../cli/command.ts";
 import type { Target } from "../db/target.ts";
-import type { TickerOptions } from "../engine/ticker/ticker.ts";
+import type { ClusterOptions, TickerOptions } from "../engine/ticker/ticker.ts";
 import { toMs } from "./_pair.ts";
 
 /** Counts reloads of the config. */
@@ -12,23 +12,37 @@ export function countReloads(ctx: CommandContext): { readonly count: number } {
   return reloads;
 }
 
-/** A ticker's options, each read from the config as it is then. */
-export function tickerOptions(ctx: CommandContext, own: {
-  target(): Target;
+interface OwnOptions {
   statsPeriodMs(): number;
   signal: AbortSignal;
   whenTaken: TickerOptions["whenTaken"];
   ready(): Promise<void> | void;
-}): TickerOptions {
+}
+
+/** The options of a ticker for one database, each read from the config as it is then. */
+export function tickerOptions(ctx: CommandContext, own: OwnOptions & { target(): Target }): TickerOptions {
+  return Object.defineProperty(commonOptions(ctx, own), "target", { get: () => own.target() }) as TickerOptions;
+}
+
+/** The options of a ticker for a cluster. */
+export function clusterOptions(
+  ctx: CommandContext,
+  own: OwnOptions & { targetOf(database: string): Target },
+): ClusterOptions {
+  return Object.defineProperties(commonOptions(ctx, own), {
+    targetOf: { value: own.targetOf },
+    initialTarget: { get: () => own.targetOf(ctx.config.get("initial_database")) },
+    databases: { get: () => ctx.config.get("database_list") },
+  }) as ClusterOptions;
+}
+
+function commonOptions(ctx: CommandContext, own: OwnOptions): Omit<TickerOptions, "target"> {
   const reloads = countReloads(ctx);
   return {
     log: ctx.log,
     signal: own.signal,
     whenTaken: own.whenTaken,
     ready: own.ready,
-    get target() {
-      return own.target();
-    },
     get statsPeriodMs() {
       return own.statsPeriodMs();
     },
@@ -41,8 +55,14 @@ export function tickerOptions(ctx: CommandContext, own: {
     get retryPeriodMs() {
       return toMs(ctx.config.get("retry_period"));
     },
+    get checkPeriodMs() {
+      return toMs(ctx.config.get("check_period"));
+    },
     get errorPauseMaxMs() {
       return toMs(ctx.config.get("exception_sleep"));
+    },
+    get lockTimeoutMs() {
+      return toMs(ctx.config.get("lock_timeout"));
     },
     get connectionLifetimeMs() {
       return toMs(ctx.config.get("connection_lifetime"));

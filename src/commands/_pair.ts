@@ -23,6 +23,15 @@ export function tickerTarget(config: Config): Target {
   return parseTarget(withTimeout(config, config.get("db") ?? config.need("provider_db")));
 }
 
+/** A database of the cluster that `base_connstr` names. */
+export function databaseTarget(config: Config, database: string): Target {
+  const base = config.get("base_connstr") ?? "";
+  const dsn = /^postgres(ql)?:\/\//i.test(base)
+    ? `${base}${base.includes("?") ? "&" : "?"}dbname=${encodeURIComponent(database)}`
+    : `${base} dbname='${database.replace(/[\\']/g, "\\$&")}'`;
+  return parseTarget(withTimeout(config, dsn));
+}
+
 /** A connect string without its own limit gets the config's. */
 function withTimeout(config: Config, dsn: string): string {
   if (!config.isSet("connect_timeout") || /connect_timeout/.test(dsn)) return dsn;
@@ -58,7 +67,8 @@ export async function withPair<T>(
   );
 }
 
-async function withSql<T>(
+/** Connects to one database for the length of `work`, under the config's limits. */
+export async function withSql<T>(
   ctx: CommandContext,
   target: Target,
   work: (db: SqlConnection) => Promise<T>,

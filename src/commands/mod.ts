@@ -152,7 +152,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     group: "Replication",
     name: "ticker",
-    summary: "Cut the queues of a database into batches and maintain them",
+    summary: "Cut the queues of a database, or of a whole cluster, into batches and maintain them",
     load: () => import("./ticker.ts").then((module) => module.ticker),
   },
   {

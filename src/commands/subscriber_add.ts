@@ -1,7 +1,7 @@
 import { EXIT } from "../base/errors.ts";
 import { defineCommand } from "../cli/command.ts";
-import { addSubscriberTables } from "../engine/nodes/tables.ts";
-import { withPair } from "./_pair.ts";
+import { addSubscriberTables, waitSync } from "../engine/nodes/tables.ts";
+import { toMs, withPair, withSubscriber } from "./_pair.ts";
 
 export const subscriberAdd = defineCommand({
   name: "subscriber add",
@@ -24,6 +24,8 @@ export const subscriberAdd = defineCommand({
     },
     skipTruncate: { kind: "flag", help: "the copy keeps the rows that are there" },
     force: { kind: "flag", help: "add in spite of differences that the check finds" },
+    waitSync: { kind: "flag", help: "wait until the added tables are in sync; a replay must be running" },
+    timeout: { kind: "number", min: 0, value: "SECONDS", help: "limit for --wait-sync, none when not given" },
   },
   async run(ctx, options, names) {
     const isDone = await withPair(ctx, (pair, queue) =>
@@ -33,6 +35,20 @@ export const subscriberAdd = defineCommand({
         force: options.force,
         dropTriggers: ctx.config.get("drop_triggers"),
       }, ctx.log));
-    return isDone ? EXIT.ok : EXIT.failed;
+    if (!isDone) return EXIT.failed;
+    if (options.waitSync) {
+      await withSubscriber(
+        ctx,
+        (db, queue) =>
+          waitSync(
+            db,
+            queue,
+            { timeoutMs: options.timeout === null ? null : toMs(options.timeout) },
+            ctx.log,
+            ctx.signal,
+          ),
+      );
+    }
+    return EXIT.ok;
   },
 });

@@ -94,6 +94,19 @@ export async function localRemoveSeq(db: Queryable, queue: string, seq: string):
   );
 }
 
+/**
+ * londiste.root_check_seqs, on the root: publishes the values of sequences that come near what was published. One caller
+ * at a time; who finds another at it leaves it to that one.
+ */
+export async function rootCheckSeqs(db: Queryable, queue: string): Promise<void> {
+  await db.query(
+    `select londiste.root_check_seqs($1)
+      where pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended('skyq root_check_seqs ' || $1, 0))
+        and exists (select 1 from londiste.seq_info s where s.queue_name = $1 and s.local)`,
+    [queue],
+  );
+}
+
 export interface SeqRow {
   seq_name: string;
   last_value: bigint;

@@ -127,3 +127,178 @@ export function maintOperations(db: Queryable): Promise<MaintOperation[]> {
 export async function maintRetryEvents(db: Queryable): Promise<number> {
   return (await one<{ count: number }>(db, "select pgq.maint_retry_events() as count")).count;
 }
+
+/** Settings and state of one queue; spans in seconds. */
+export interface QueueInfo {
+  queue_name: string;
+  queue_ntables: number;
+  queue_cur_table: number;
+  rotation_period: number;
+  /** How long ago the writers moved to another table. */
+  switched_ago: number;
+  external_ticker: boolean;
+  ticker_paused: boolean;
+  disable_insert: boolean;
+  per_tx_limit: number | null;
+  ticker_max_count: number;
+  ticker_max_lag: number;
+  ticker_idle_period: number;
+  /** Since the newest tick. */
+  ticker_lag: number | null;
+  ev_per_sec: number | null;
+  /** Events since the newest tick: a hint, rolled back ones count. */
+  ev_new: bigint | null;
+  last_tick_id: bigint | null;
+}
+
+/** pgq.get_queue_info with what it leaves out. @param queue null stands for all */
+export function queueInfo(db: Queryable, queue: string | null): Promise<QueueInfo[]> {
+  return db.query<QueueInfo>(
+    `select i.queue_name, i.queue_ntables, i.queue_cur_table,
+            extract(epoch from i.queue_rotation_period)::float8 as rotation_period,
+            extract(epoch from now() - i.queue_switch_time)::float8 as switched_ago,
+            i.queue_external_ticker as external_ticker, i.queue_ticker_paused as ticker_paused,
+            q.queue_disable_insert as disable_insert, q.queue_per_tx_limit as per_tx_limit,
+            i.queue_ticker_max_count as ticker_max_count,
+            extract(epoch from i.queue_ticker_max_lag)::float8 as ticker_max_lag,
+            extract(epoch from i.queue_ticker_idle_period)::float8 as ticker_idle_period,
+            extract(epoch from i.ticker_lag)::float8 as ticker_lag, i.ev_per_sec, i.ev_new, i.last_tick_id
+       from pgq.get_queue_info($1) i
+       join pgq.queue q on q.queue_name = i.queue_name
+      order by i.queue_name`,
+    [queue],
+  );
+}
+
+/** Position of one consumer; spans in seconds. */
+export interface ConsumerState {
+  queue_name: string;
+  consumer_name: string;
+  /** Since the tick it finished last; null for an idle subconsumer, like the next two. */
+  lag: number | null;
+  last_tick: bigint | null;
+  pending_events: bigint | null;
+  /** Since it last opened or finished a batch. */
+  last_seen: number;
+  current_batch: bigint | null;
+  next_tick: bigint | null;
+}
+
+/** pgq.get_consumer_info. @param queue, consumer null stands for all */
+export function consumerStates(
+  db: Queryable,
+  queue: string | null,
+  consumer: string | null = null,
+): Promise<ConsumerState[]> {
+  return db.query<ConsumerState>(
+    `select queue_name, consumer_name, extract(epoch from lag)::float8 as lag, last_tick, pending_events,
+            extract(epoch from last_seen)::float8 as last_seen, current_batch, next_tick
+       from pgq.get_consumer_info($1, $2) order by queue_name, consumer_name`,
+    [queue, consumer],
+  );
+}
+
+/** pgq.drop_queue. @param force ends the consumers as well, else their presence is an error */
+export async function dropQueue(db: Queryable, queue: string, force: boolean): Promise<void> {
+  await one(db, "select pgq.drop_queue($1, $2)", [queue, force]);
+}
+
+/** pgq.set_queue_config. @param name without `queue_`; @param value text that the column's type reads */
+export async function setQueueConfig(db: Queryable, queue: string, name: string, value: string): Promise<void> {
+  await one(db, "select pgq.set_queue_config($1, $2, $3)", [queue, name, value]);
+}
+
+export interface Tick {
+  tick_id: bigint;
+  tick_time: string;
+  /** The event sequence then. */
+  tick_event_seq: bigint;
+  tick_snapshot: string;
+}
+
+/** The newest ticks of a queue, newest first. */
+export function newestTicks(db: Queryable, queue: string, limit: number): Promise<Tick[]> {
+  return db.query<Tick>(
+    `select t.tick_id, t.tick_time, t.tick_event_seq, t.tick_snapshot
+       from pgq.tick t join pgq.queue q on q.queue_id = t.tick_queue
+      where q.queue_name = $1 order by t.tick_queue desc, t.tick_id desc limit $2`,
+    [queue, limit],
+  );
+}
+
+export interface Event {
+  ev_id: bigint;
+  ev_time: string;
+  ev_txid: bigint | null;
+  ev_retry: number | null;
+  ev_type: string | null;
+  ev_data: string | null;
+  ev_extra1: string | null;
+  ev_extra2: string | null;
+  ev_extra3: string | null;
+  ev_extra4: string | null;
+}
+
+/** pgq.get_batch_events: events of an open batch in their order. @param limit null: all */
+export function batchEvents(db: Queryable, batchId: bigint, limit: number | null = null): Promise<Event[]> {
+  return db.query<Event>("select * from pgq.get_batch_events($1) limit $2", [batchId, limit]);
+}
+
+/** pgq.event_retry: the event comes again after `seconds`. @returns false when it was in the retry queue already */
+export async function eventRetry(db: Queryable, batchId: bigint, eventId: bigint, seconds: number): Promise<boolean> {
+  const row = await one<{ done: number }>(db, "select pgq.event_retry($1, $2, $3::int4) as done", [
+    batchId,
+    eventId,
+    seconds,
+  ]);
+  return row.done === 1;
+}
+
+/** pgq.batch_retry: all events of the batch. @returns how many were put into the retry queue */
+export async function batchRetry(db: Queryable, batchId: bigint, seconds: number): Promise<number> {
+  return (await one<{ count: number }>(db, "select pgq.batch_retry($1, $2::int4) as count", [batchId, seconds])).count;
+}
+
+/** pgq.ticker(queue): a tick if it is time. @returns its id, null when it is not time yet */
+export async function tickQueue(db: Queryable, queue: string): Promise<bigint | null> {
+  return (await one<{ tick: bigint | null }>(db, "select pgq.ticker($1) as tick", [queue])).tick;
+}
+
+export interface QueueLook {
+  queue_name: string;
+  /** Grows with every event, committed or not. */
+  event_seq: bigint;
+  /** Events are waiting for a tick. */
+  is_waiting: boolean;
+  /** pgq.ticker(queue) would make a tick now. */
+  is_due: boolean;
+}
+
+/**
+ * What the ticker has to know of every queue that it ticks, by the rules of pgq.ticker(queue). Only reads, takes no
+ * transaction id, and costs about as much as three index look-ups per queue.
+ */
+export function lookAtQueues(db: Queryable): Promise<QueueLook[]> {
+  return db.query<QueueLook>(
+    `select q.queue_name, s.event_seq, coalesce(s.event_seq > t.tick_event_seq, true) as is_waiting,
+            case when t.tick_id is null then true
+                 when s.event_seq > t.tick_event_seq
+                      then s.event_seq - t.tick_event_seq >= q.queue_ticker_max_count
+                           or now() - t.tick_time >= q.queue_ticker_max_lag
+                 when b.tick_time is null then true
+                 else now() - t.tick_time >= q.queue_ticker_max_lag / 2
+                      and (now() - t.tick_time >= 2 * (t.tick_time - b.tick_time)
+                           or now() - t.tick_time >= q.queue_ticker_idle_period)
+            end as is_due
+       from pgq.queue q
+       cross join lateral (select pgq.seq_getval(q.queue_event_seq) as event_seq) s
+       left join lateral (select t.tick_id, t.tick_time, t.tick_event_seq from pgq.tick t
+                           where t.tick_queue = q.queue_id
+                           order by t.tick_queue desc, t.tick_id desc limit 1) t on true
+       left join lateral (select b.tick_time from pgq.tick b
+                           where b.tick_queue = q.queue_id and b.tick_id < t.tick_id
+                           order by b.tick_queue desc, b.tick_id desc limit 1) b on true
+      where not q.queue_external_ticker and not q.queue_ticker_paused
+      order by q.queue_name`,
+  );
+}

@@ -2,6 +2,7 @@
 
 import { SkyqError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
+import { sleep } from "../../base/time.ts";
 import { one } from "../../db/queryable.ts";
 import { quoteFullName } from "../../db/quote.ts";
 import type { SqlConnection } from "../../db/sql.ts";
@@ -428,4 +429,51 @@ export async function subscriberTables(db: SqlConnection, queue: string): Promis
     rows: copies.get(row.table_name)?.rows_copied ?? null,
     error: row.merge_state === "ok" ? null : copies.get(row.table_name)?.error ?? null,
   }));
+}
+
+const WAIT_POLL_MS = 500;
+
+/**
+ * Waits until every subscribed table is in sync, telling of each one that gets there.
+ * @param options `timeoutMs` null: no limit
+ * @throws {SkyqError} `timeout` naming what is not in sync, `stopped` when the signal aborts
+ */
+export async function waitSync(
+  db: SqlConnection,
+  queue: string,
+  options: { timeoutMs: number | null },
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const startedMs = Date.now();
+  let waitingFor: Set<string> | null = null;
+  for (;;) {
+    const tables = await subscriberTables(db, queue);
+    const open = tables.filter((table) => table.state !== "ok");
+    if (waitingFor === null) {
+      waitingFor = new Set(open.map((table) => table.table));
+      log.info("Waiting until all tables are in sync");
+      if (open.length > 0) log.info(`${open.length}/${tables.length} table(s) to copy`);
+    }
+    for (const name of waitingFor) {
+      if (open.some((table) => table.table === name)) continue;
+      waitingFor.delete(name);
+      log.info(`${name}: finished (${tables.length - open.length}/${tables.length})`);
+    }
+    if (open.length === 0) break;
+    if (options.timeoutMs !== null && Date.now() - startedMs > options.timeoutMs) {
+      const states = open.map((table) =>
+        `${table.table} is ${table.state ?? "NEW"}${table.error ? ` (${table.error})` : ""}`
+      );
+      throw new SkyqError(
+        "timeout",
+        `Waited ${options.timeoutMs / 1000} s for tables to get in sync: ${states.join(", ")}`,
+        {
+          hint: "Is a replay running? Its log tells what the copies do; `skyq subscriber tables` shows the states.",
+        },
+      );
+    }
+    if (!await sleep(WAIT_POLL_MS, signal)) throw new SkyqError("stopped", "Stopped waiting");
+  }
+  log.info("All done");
 }

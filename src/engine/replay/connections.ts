@@ -11,12 +11,28 @@ const NOTICE_DEAD_CLIENT = {
   tcp_keepalives_count: "3",
 } as const;
 
+/**
+ * Values travel as text, so both sides must write and read it alike, whatever a database or role has set for itself:
+ * 02/03/2026 is another day under another DateStyle, and a float loses digits under a low extra_float_digits.
+ */
+const PORTABLE_TEXT = {
+  datestyle: "ISO, MDY",
+  intervalstyle: "postgres",
+  timezone: "UTC",
+  extra_float_digits: "1",
+  bytea_output: "hex",
+  lc_monetary: "C",
+} as const;
+
 /** Connects to the provider for reading batches and rows. */
 export function openProvider(
   target: Target,
   options: { applicationName: string; signal: AbortSignal },
 ): Promise<WireConnection> {
-  return WireConnection.connect(target, { ...options, settings: { ...NOTICE_DEAD_CLIENT, jit: "off" } });
+  return WireConnection.connect(target, {
+    ...options,
+    settings: { ...NOTICE_DEAD_CLIENT, ...PORTABLE_TEXT, jit: "off" },
+  });
 }
 
 export interface SubscriberOptions {
@@ -44,6 +60,7 @@ export async function openSubscriber(target: Target, options: SubscriberOptions)
     lockTimeoutMs: options.lockTimeoutMs,
     settings: {
       ...NOTICE_DEAD_CLIENT,
+      ...PORTABLE_TEXT,
       enable_hashjoin: "off",
       enable_mergejoin: "off",
       enable_seqscan: "off",

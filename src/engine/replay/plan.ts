@@ -103,6 +103,8 @@ export function makePlan(
   const updated = columns.filter((column) => !column.skip || column.key);
   const keys = columns.filter((column) => column.key);
   const values = inserted.filter((column) => !column.key);
+  // A key may become another value that is equal to it: 1.0 to 1.00.
+  const changed = inserted.filter((column) => !column.key || !target.columns.get(column.name)!.isCanonicalText);
   const of = (column: ShapeColumn): TargetColumn => target.columns.get(column.name)!;
   const list = (some: readonly ShapeColumn[], text: (column: ShapeColumn, index: number) => string, glue = ", ") =>
     some.map(text).join(glue);
@@ -140,9 +142,9 @@ export function makePlan(
       name: `${prefix}_u`,
       // Every parameter must appear, so that its type is known: keys stand in the condition, values in the list.
       sql: `update ${target.onlySql} as t set ${
-        values.length === 0
+        changed.length === 0
           ? `${ident(keys[0]!)} = t.${ident(keys[0]!)}`
-          : list(values, (column) => `${ident(column)} = $${nth(updated, column)}`)
+          : list(changed, (column) => `${ident(column)} = $${nth(updated, column)}`)
       } where ${list(keys, (column) => `t.${ident(column)} = $${nth(updated, column)}`, " and ")}`,
     },
     deleteOne: {

@@ -6,7 +6,7 @@ import { Backoff, sleep } from "../../base/time.ts";
 import { EventCodec } from "../../codec/event_codec.ts";
 import type { Target } from "../../db/target.ts";
 import { WireConnection } from "../../db/wire/connection.ts";
-import { getTableList, moveTableState } from "../../queue/londiste.ts";
+import { getTableList, moveTableState, rootCheckSeqs } from "../../queue/londiste.ts";
 import { finishBatch, forceTick } from "../../queue/pgq.ts";
 import {
   getConsumerState,
@@ -33,6 +33,8 @@ const HANDOVER_POLL_MS = 50;
 const HANDOVER_WAIT_MAX_MS = 60_000;
 /** How often the node tells its provider what it still needs (`local_wm_publish_period` of the originals). */
 const WATERMARK_PERIOD_MS = 300_000;
+/** Sequence values are published this often, in rounds of the replay, as a root's worker does. */
+const SEQUENCE_ROUNDS = 10;
 /** How often things that usually do not change are looked at: pending foreign keys, stray consumers. */
 const HOUSEKEEPING_PERIOD_MS = 30_000;
 
@@ -134,6 +136,7 @@ class ReplaySession {
   #lastBatchEndedMs = Date.now();
   #nextHousekeepingMs = 0;
   #nextWatermarkMs = 0;
+  #nextSequencesMs = 0;
 
   private constructor(options: ReplayOptions, copies: CopyManager, path: Path) {
     this.#options = options;
@@ -337,6 +340,10 @@ class ReplaySession {
       this.#nextHousekeepingMs = nowMs + HOUSEKEEPING_PERIOD_MS;
       await removeStrayCopyConsumers(provider, subscriber, { queue, worker: this.#options.worker, log });
       await restoreFkeys(subscriber, queue, log);
+    }
+    if (nowMs >= this.#nextSequencesMs) {
+      this.#nextSequencesMs = nowMs + SEQUENCE_ROUNDS * Math.max(this.#options.loopDelayMs, 100);
+      await rootCheckSeqs(provider, queue);
     }
     if (nowMs >= this.#nextWatermarkMs) {
       this.#nextWatermarkMs = nowMs + WATERMARK_PERIOD_MS;

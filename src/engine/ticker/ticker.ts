@@ -1,220 +1,186 @@
-// Cuts the queues of one database into batches, and looks after them: rotation, retried events, vacuum.
+// Cuts queues into batches and looks after them: of one database, or of all databases of a cluster.
 
 import { messageOf, SkyqError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
 import { Backoff, sleep } from "../../base/time.ts";
-import { one, type Queryable } from "../../db/queryable.ts";
-import { quoteFullName } from "../../db/quote.ts";
-import { openSql, type SqlConnection } from "../../db/sql.ts";
+import { openSql } from "../../db/sql.ts";
 import type { Target } from "../../db/target.ts";
-import { type MaintOperation, maintOperations, maintRetryEvents, tickAll } from "../../queue/pgq.ts";
+import { type DatabaseOptions, type DatabaseState, serveDatabase, type TickerCounts } from "./database.ts";
+import { PATIENCE_MS } from "./lock.ts";
+
+export { runMaintenance } from "./maintenance.ts";
 
 /** Read again for each round, so that a reloaded config works at once. */
-export interface TickerOptions {
-  readonly target: Target;
-  readonly log: Logger;
-  readonly signal: AbortSignal;
-  readonly tickPeriodMs: number;
-  readonly maintPeriodMs: number;
-  readonly retryPeriodMs: number;
+export interface TickerOptions extends Omit<DatabaseOptions, "whenUnfit"> {
   readonly statsPeriodMs: number;
-  readonly errorPauseMaxMs: number;
-  /** The connection is opened anew when it is older than this. */
-  readonly connectionLifetimeMs: number;
-  /** How often the config was read again: after each time the connection is opened anew. */
-  readonly reloadCount: number;
-  /** Another ticker has the database: `fail` ends with `already-running`, `stand-by` waits to take over from it. */
-  readonly whenTaken: "fail" | "stand-by";
+  /** Called once, when ticking begins. */
   ready(): Promise<void> | void;
 }
 
-const LOCK_KEY = "skyq ticker";
-/** How long our own lost session may still hold the lock before another ticker is suspected. */
-const PATIENCE_MS = 5_000;
-const STAND_BY_MS = 5_000;
-
 /**
- * Ticks until `signal` aborts. Exactly one ticker works on a database, held by a session lock there: two would make
- * ticks whose order differs from their snapshots' order.
+ * Ticks one database until `signal` aborts.
  * @throws {SkyqError} before the first connection stands: whatever is wrong; `already-running` by `whenTaken`
  */
 export async function runTicker(options: TickerOptions): Promise<void> {
-  const { log, signal } = options;
-  const counts = { ticks: 0, maint: 0, retry: 0 };
-  const end = new AbortController();
-  const stopAll = () => end.abort();
-  signal.addEventListener("abort", stopAll, { once: true });
-  if (signal.aborted) end.abort();
-  const holds = { lock: false };
-  const loops = [
-    tickLoop(options, end.signal, counts, holds),
-    periodically(options, end.signal, "maintenance", () => options.maintPeriodMs, holds, async (db) => {
-      counts.maint += await runMaintenance(db, log);
-    }),
-    periodically(options, end.signal, "retry", () => options.retryPeriodMs, holds, async (db) => {
-      for (let moved = 1; moved > 0;) counts.retry += moved = await maintRetryEvents(db);
-    }),
-    statsLoop(options, end.signal, counts),
-  ];
-  try {
-    // Only the tick loop ends by itself, by an error that no retry cures.
-    await Promise.race(loops);
-  } finally {
-    end.abort();
-    signal.removeEventListener("abort", stopAll);
-    await Promise.allSettled(loops);
-  }
-}
-
-interface Held {
-  lock: boolean;
-}
-
-async function tickLoop(
-  options: TickerOptions,
-  signal: AbortSignal,
-  counts: { ticks: number },
-  holds: Held,
-): Promise<void> {
-  const { log } = options;
-  const backoff = new Backoff(1_000, options.errorPauseMaxMs);
-  let db: SqlConnection | null = null;
-  let isReady = false;
-  let openedMs = 0;
-  let reloadCount = 0;
-  while (!signal.aborted) {
-    try {
-      if (db === null) {
-        openedMs = Date.now();
-        reloadCount = options.reloadCount;
-        db = await openSql(options.target, { applicationName: "skyq ticker" });
-        await checkInstalled(db);
-        if (!await takeLock(db, options, signal)) break;
-        holds.lock = true;
-        if (!isReady) await options.ready();
-        isReady = true;
-      }
-      counts.ticks += Number(await tickAll(db));
-      backoff.reset();
-      await sleep(options.tickPeriodMs, signal);
-      if (Date.now() - openedMs > options.connectionLifetimeMs || reloadCount !== options.reloadCount) {
-        await db.close();
-        db = null;
-      }
-    } catch (error) {
-      holds.lock = false;
-      await db?.close().catch(() => {});
-      db = null;
-      if (signal.aborted) break;
-      if (!isReady && options.whenTaken === "fail") throw error;
-      if (error instanceof SkyqError && error.fault === "already-running" && !isReady) throw error;
-      const pauseMs = backoff.next();
-      log.error(`Ticker failed: ${messageOf(error)}; next try in ${Math.ceil(pauseMs / 1000)} s`);
-      await sleep(pauseMs, signal);
-    }
-  }
-  await db?.close().catch(() => {});
-}
-
-async function checkInstalled(db: Queryable): Promise<void> {
-  const { installed } = await one<{ installed: boolean }>(
-    db,
-    "select pg_catalog.to_regprocedure('pgq.ticker()') is not null as installed",
-  );
-  if (!installed) {
-    throw new SkyqError("not-installed", "Cannot tick: the database has no schema pgq", {
-      hint: "Run `skyq provider install` (or `skyq queue install`) first.",
+  const whenUnfit = options.whenTaken === "fail" ? "fail" as const : "retry" as const;
+  await withStats(options, async (counts) => {
+    let isReady = false;
+    await serveDatabase(derived(options, { whenUnfit }), counts, async (state) => {
+      if (state !== "ticking" || isReady) return;
+      isReady = true;
+      await options.ready();
     });
-  }
+  });
 }
 
-/** @returns false when the signal aborted while waiting */
-async function takeLock(db: Queryable, options: TickerOptions, signal: AbortSignal): Promise<boolean> {
-  const sinceMs = Date.now();
-  for (let tries = 0;; tries++) {
-    const { taken } = await one<{ taken: boolean }>(
-      db,
-      "select pg_try_advisory_lock(hashtextextended($1, 0)) as taken",
-      [LOCK_KEY],
-    );
-    if (taken) return true;
-    if (options.whenTaken === "fail" && Date.now() - sinceMs > PATIENCE_MS) {
-      throw new SkyqError("already-running", "Cannot tick: another ticker works on this database", {
-        hint:
-          "One ticker runs per database. The replay's own (config key ticker = auto) gives way when it is stopped " +
-          "or set to off.",
-      });
-    }
-    if (tries === 0) options.log.info("Another ticker works on this database, standing by");
-    if (!await sleep(options.whenTaken === "fail" ? 200 : STAND_BY_MS, signal)) return false;
-  }
-}
-
-/** Runs `work` on a connection of its own, first at once, then each `periodMs()`, while the tick loop holds the lock. */
-async function periodically(
-  options: TickerOptions,
-  signal: AbortSignal,
-  name: string,
-  periodMs: () => number,
-  holds: Held,
-  work: (db: SqlConnection) => Promise<void>,
-): Promise<void> {
-  while (!signal.aborted) {
-    if (!holds.lock) {
-      await sleep(200, signal);
-      continue;
-    }
-    let db: SqlConnection | null = null;
-    try {
-      db = await openSql(options.target, { applicationName: `skyq ticker ${name}` });
-      await work(db);
-    } catch (error) {
-      if (!signal.aborted) options.log.error(`Ticker's ${name} failed: ${messageOf(error)}`);
-    } finally {
-      await db?.close().catch(() => {});
-    }
-    await sleep(periodMs(), signal);
-  }
-}
-
-async function statsLoop(
-  options: TickerOptions,
-  signal: AbortSignal,
-  counts: { ticks: number; maint: number; retry: number },
-): Promise<void> {
-  while (await sleep(options.statsPeriodMs, signal)) {
-    options.log.stat(counts);
-    counts.ticks = counts.maint = counts.retry = 0;
-  }
+export interface ClusterOptions extends Omit<TickerOptions, "target"> {
+  /** Where the list of databases is read. */
+  readonly initialTarget: Target;
+  /** Only these; empty: all that can be connected to, but templates. */
+  readonly databases: readonly string[];
+  targetOf(database: string): Target;
 }
 
 /**
- * Runs the operations that `pgq.maint_operations()` lists, each in a transaction of its own. One that fails is logged
- * and does not stop the others; one that says it did something is called again.
- * @returns how many were run
+ * Ticks all databases of a cluster that have queues, until `signal` aborts. Databases are noticed as they come and go,
+ * each `checkPeriodMs`; trouble with one of them is logged and leaves the others alone.
+ * @throws {SkyqError} when the list cannot be read at the start; `already-running` when other tickers have all of them
  */
-export async function runMaintenance(db: Queryable, log: Logger): Promise<number> {
-  let count = 0;
-  for (const operation of await maintOperations(db)) {
+export async function runClusterTicker(options: ClusterOptions): Promise<void> {
+  const { log, signal } = options;
+  await withStats(options, async (counts) => {
+    const served = new Map<string, Served>();
+    const backoff = new Backoff(1_000, options.errorPauseMaxMs);
+    let isReady = false;
     try {
-      for (let again = true; again; count++) again = await runOperation(db, operation);
-    } catch (error) {
-      log.error(`Maintenance ${operation.func_name}(${operation.func_arg ?? ""}) failed: ${messageOf(error)}`);
+      while (!signal.aborted) {
+        try {
+          const names = options.databases.length > 0 ? options.databases : await listDatabases(options.initialTarget);
+          for (const name of names) if (!served.has(name)) served.set(name, new Served(name, options, counts));
+          for (const [name, one] of served) {
+            if (names.includes(name)) continue;
+            log.info(`Database "${name}" is no longer served`);
+            served.delete(name);
+            await one.stop();
+          }
+          backoff.reset();
+        } catch (error) {
+          if (!isReady) throw error;
+          const pauseMs = backoff.next();
+          log.error(`Cannot list databases: ${messageOf(error)}; next try in ${Math.ceil(pauseMs / 1000)} s`);
+          await sleep(pauseMs, signal);
+          continue;
+        }
+        if (!isReady) {
+          await requireOneToTick([...served.values()], signal);
+          await options.ready();
+          isReady = true;
+        }
+        await sleep(options.checkPeriodMs, signal);
+      }
+    } finally {
+      await Promise.all([...served.values()].map((one) => one.stop()));
     }
-  }
-  return count;
+  });
 }
 
-async function runOperation(db: Queryable, { func_name, func_arg }: MaintOperation): Promise<boolean> {
-  const word = func_name.toLowerCase();
-  if (word === "vacuum" || word === "vacuum analyze") {
-    await db.query(`${word} ${quoteFullName(func_arg ?? "")}`);
-    return false;
+/** One database of the cluster. */
+class Served {
+  readonly #end = new AbortController();
+  readonly #done: Promise<void>;
+  /** Settled when it is known what the database is like. */
+  readonly known: Promise<DatabaseState>;
+  readonly #log: Logger;
+  #state: DatabaseState | null = null;
+
+  constructor(readonly name: string, options: ClusterOptions, counts: TickerCounts) {
+    this.#log = prefixed(options.log, name);
+    const signal = AbortSignal.any([options.signal, this.#end.signal]);
+    const { promise, resolve } = Promise.withResolvers<DatabaseState>();
+    this.known = promise;
+    const own: DatabaseOptions = derived(options, {
+      signal,
+      log: this.#log,
+      whenTaken: "wait" as const,
+      whenUnfit: "wait" as const,
+      get target() {
+        return options.targetOf(name);
+      },
+    });
+    this.#done = serveDatabase(own, counts, (state) => {
+      resolve(state);
+      if (state === "ticking" && this.#state !== state) this.#log.info("Ticking");
+      this.#state = state;
+    }).catch((error) => {
+      resolve("unfit");
+      this.#log.error(`Ticker ended: ${messageOf(error)}`);
+    });
   }
-  const rows = func_arg === null
-    ? await db.query<Record<string, unknown>>(`select * from ${quoteFullName(func_name)}()`)
-    : await db.query<Record<string, unknown>>(`select * from ${quoteFullName(func_name)}($1)`, [func_arg]);
-  const first = rows[0] === undefined ? null : Object.values(rows[0])[0];
-  // londiste's and pgq_node's functions answer with a code of 100 or 200 ("done"), which asks for nothing.
-  return typeof first === "number" && first !== 0 && !("ret_code" in rows[0]!);
+
+  async stop(): Promise<void> {
+    this.#end.abort();
+    await this.#done;
+  }
+}
+
+/** @throws {SkyqError} `already-running` when somebody else ticks all that could be ticked */
+async function requireOneToTick(all: readonly Served[], signal: AbortSignal): Promise<void> {
+  const late = new AbortController();
+  const patience = sleep(PATIENCE_MS + 2_000, AbortSignal.any([signal, late.signal])).then(() => null);
+  const states = await Promise.all(all.map((one) => Promise.race([one.known, patience])));
+  late.abort();
+  if (!states.includes("taken") || states.includes("ticking") || states.includes(null)) return;
+  throw new SkyqError("already-running", "Cannot tick: another ticker works on all databases that have queues", {
+    hint: "One ticker runs per database; stop that one first.",
+  });
+}
+
+async function listDatabases(target: Target): Promise<string[]> {
+  const db = await openSql(target, { applicationName: "skyq ticker list" });
+  try {
+    const rows = await db.query<{ name: string }>(
+      "select d.datname::text as name from pg_database d where d.datallowconn and not d.datistemplate order by 1",
+    );
+    return rows.map((row) => row.name);
+  } finally {
+    await db.close();
+  }
+}
+
+/** Options that differ in a few fixed ones; all others are still read from `options` at each use. */
+function derived<T extends object, U extends object>(options: T, own: U): T & U {
+  return Object.create(options, Object.getOwnPropertyDescriptors(own)) as T & U;
+}
+
+function prefixed(log: Logger, database: string): Logger {
+  const name = (message: string) => `${database}: ${message}`;
+  return {
+    ...log,
+    debug: (message) => log.debug(name(message)),
+    info: (message) => log.info(name(message)),
+    warning: (message) => log.warning(name(message)),
+    error: (message) => log.error(name(message)),
+    critical: (message) => log.critical(name(message)),
+  };
+}
+
+/** Writes what `work` counted, each `statsPeriodMs`, as long as it runs. */
+async function withStats(
+  options: { readonly log: Logger; readonly signal: AbortSignal; readonly statsPeriodMs: number },
+  work: (counts: TickerCounts) => Promise<void>,
+): Promise<void> {
+  const counts: TickerCounts = { ticks: 0, maint: 0, retry: 0 };
+  const end = new AbortController();
+  const stats = (async () => {
+    while (await sleep(options.statsPeriodMs, AbortSignal.any([options.signal, end.signal]))) {
+      options.log.stat({ ...counts });
+      counts.ticks = counts.maint = counts.retry = 0;
+    }
+  })();
+  try {
+    await work(counts);
+  } finally {
+    end.abort();
+    await stats;
+  }
 }

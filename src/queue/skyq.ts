@@ -1,0 +1,138 @@
+import { one, type Queryable } from "../db/queryable.ts";
+import type { Event } from "./pgq.ts";
+
+/** Whether the schema's limits and dead letters are there: a database of the original may have schema pgq only. */
+export async function hasSkyq(db: Queryable): Promise<boolean> {
+  return (await one<{ there: boolean }>(
+    db,
+    "select to_regprocedure('skyq.rotation_holders(text)') is not null as there",
+  )).there;
+}
+
+/** Limits of one queue, and what they led to. */
+export interface QueuePolicy {
+  queue_name: string;
+  /** Bytes. */
+  max_size: bigint | null;
+  /** Seconds. */
+  max_lag: number | null;
+  on_full: "warn" | "pause" | "drop-consumer";
+  full_since: string | null;
+  paused_at: string | null;
+  note: string | null;
+}
+
+/** @param queue null stands for all */
+export function queuePolicies(db: Queryable, queue: string | null): Promise<QueuePolicy[]> {
+  return db.query<QueuePolicy>(
+    `select p.queue_name, p.max_size, extract(epoch from p.max_lag)::float8 as max_lag, p.on_full,
+            p.full_since, p.paused_at, p.note
+       from skyq.queue_policy p where $1::text is null or p.queue_name = $1 order by p.queue_name`,
+    [queue],
+  );
+}
+
+/** skyq.set_queue_policy. @param value null takes the limit away */
+export async function setQueuePolicy(db: Queryable, queue: string, name: string, value: string | null): Promise<void> {
+  await one(db, "select skyq.set_queue_policy($1, $2, $3)", [queue, name, value]);
+}
+
+/** Forgets the limits of a queue that was dropped. */
+export async function dropQueuePolicy(db: Queryable, queue: string): Promise<void> {
+  await db.query("delete from skyq.queue_policy p where p.queue_name = $1", [queue]);
+}
+
+/** skyq.queue_size. @returns bytes, null for an unknown queue */
+export async function queueSize(db: Queryable, queue: string): Promise<bigint | null> {
+  return (await one<{ size: bigint | null }>(db, "select skyq.queue_size($1) as size", [queue])).size;
+}
+
+export interface RotationHolder {
+  consumer_name: string;
+  last_tick: bigint;
+  /** When the rotation became due. */
+  held_since: string;
+}
+
+/** skyq.rotation_holders: who keeps the next event table from being emptied, the one furthest behind first. */
+export function rotationHolders(db: Queryable, queue: string): Promise<RotationHolder[]> {
+  return db.query<RotationHolder>(
+    `select h.consumer_name, h.last_tick, date_trunc('second', h.held_since)::text as held_since
+       from skyq.rotation_holders($1) h`,
+    [queue],
+  );
+}
+
+/** A dead letter. */
+export interface FailedEvent extends Event {
+  queue_name: string;
+  consumer_name: string;
+  reason: string | null;
+  failed_at: string;
+}
+
+/** Dead letters by queue, consumer and id; null stands for all. */
+export function failedEvents(
+  db: Queryable,
+  { queue, consumer = null, eventId = null, limit = null }: {
+    queue: string | null;
+    consumer?: string | null;
+    eventId?: bigint | null;
+    limit?: number | null;
+  },
+): Promise<FailedEvent[]> {
+  return db.query<FailedEvent>(
+    `select f.* from skyq.failed_event f
+      where ($1::text is null or f.queue_name = $1) and ($2::text is null or f.consumer_name = $2)
+        and ($3::int8 is null or f.ev_id = $3)
+      order by f.queue_name, f.consumer_name, f.ev_id limit $4`,
+    [queue, consumer, eventId, limit],
+  );
+}
+
+/** How many dead letters each queue has; those without any are absent. */
+export async function failedEventCounts(db: Queryable): Promise<Map<string, number>> {
+  const rows = await db.query<{ queue_name: string; count: number }>(
+    "select f.queue_name, count(*)::int4 as count from skyq.failed_event f group by f.queue_name",
+  );
+  return new Map(rows.map((row) => [row.queue_name, row.count]));
+}
+
+/** skyq.event_failed: makes an event of an open batch a dead letter. @returns false when it was one already */
+export async function eventFailed(
+  db: Queryable,
+  batchId: bigint,
+  eventId: bigint,
+  reason: string | null,
+): Promise<boolean> {
+  return (await one<{ done: number }>(db, "select skyq.event_failed($1, $2, $3) as done", [batchId, eventId, reason]))
+    .done === 1;
+}
+
+/** skyq.failed_event_retry: the consumer gets it again. @returns false when there is no such dead letter */
+export async function failedEventRetry(
+  db: Queryable,
+  queue: string,
+  consumer: string,
+  eventId: bigint,
+): Promise<boolean> {
+  return (await one<{ done: number }>(db, "select skyq.failed_event_retry($1, $2, $3) as done", [
+    queue,
+    consumer,
+    eventId,
+  ])).done === 1;
+}
+
+/** skyq.failed_event_drop. @returns false when there is no such dead letter */
+export async function failedEventDrop(
+  db: Queryable,
+  queue: string,
+  consumer: string,
+  eventId: bigint,
+): Promise<boolean> {
+  return (await one<{ done: number }>(db, "select skyq.failed_event_drop($1, $2, $3) as done", [
+    queue,
+    consumer,
+    eventId,
+  ])).done === 1;
+}
