@@ -343,7 +343,13 @@ class ReplaySession {
     }
     if (nowMs >= this.#nextSequencesMs) {
       this.#nextSequencesMs = nowMs + SEQUENCE_ROUNDS * Math.max(this.#options.loopDelayMs, 100);
-      await rootCheckSeqs(provider, queue);
+      try {
+        await rootCheckSeqs(provider, queue);
+      } catch (error) {
+        if (!(error instanceof SkyqError) || error.fault !== "privilege") throw error;
+        this.#nextSequencesMs = Infinity;
+        log.warning(`Sequence values are published by the ticker's maintenance alone: ${error.message}`);
+      }
     }
     if (nowMs >= this.#nextWatermarkMs) {
       this.#nextWatermarkMs = nowMs + WATERMARK_PERIOD_MS;
