@@ -126,7 +126,7 @@ export const KEYS = {
     default: 10,
     help: "limit for waiting on a table lock, 0 = none",
     min: 0,
-    samples: NODES,
+    samples: EVERYWHERE,
   },
   statement_timeout: {
     kind: "duration",
@@ -192,7 +192,7 @@ export const KEYS = {
   ticker_period: {
     kind: "duration",
     default: "%(loop_delay)s",
-    help: "pause between two looks at the queues",
+    help: "pause between two looks at the queues while events come; idle queues are looked at once a second",
     min: 0.001,
     samples: ["ticker"],
   },
