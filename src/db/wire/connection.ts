@@ -244,6 +244,7 @@ export class WireConnection implements Queryable {
     const run = this.#run;
     if (run === null) return [];
     this.#run = null;
+    run.isSynced = true;
     await this.#write(SYNC);
     try {
       return await run.done;
@@ -355,11 +356,12 @@ export class WireConnection implements Queryable {
   }
 
   /** Gets out of a COPY FROM STDIN that came from a statement which was not expected to be one. */
-  readonly #failCopyIn = (): void => {
+  readonly #failCopyIn = (isSynced: boolean): void => {
     this.#write(copyFail("not expected")).catch(() => {});
+    if (isSynced) this.#write(SYNC).catch(() => {});
   };
 
-  /** Sends payloads as CopyData; small ones in one write with their header. */
+  /** Sends payloads as CopyData; small ones in one write with their header. One at a time: they share a buffer. */
   #payloadWriter(): (payload: Uint8Array) => Promise<void> {
     const frame = this.#smallFrame ??= new Uint8Array(HEADER_SIZE + SMALL_PAYLOAD_MAX);
     const view = new DataView(frame.buffer);
@@ -369,7 +371,6 @@ export class WireConnection implements Queryable {
     };
     return async (payload) => {
       if (payload.length <= SMALL_PAYLOAD_MAX) {
-        await this.#writing; // the frame buffer is in use until then
         begin(payload.length);
         frame.set(payload, HEADER_SIZE);
         return await this.#write(frame.subarray(0, HEADER_SIZE + payload.length));
@@ -564,43 +565,55 @@ export class WireConnection implements Queryable {
 
 class WireCopyIn implements CopyIn {
   readonly #walker = new FrameWalker();
+  /** Calls wait for those before them, awaited or not: half a frame must not meet another. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(
-    readonly reply: CopyInReply,
-    readonly send: (bytes: Uint8Array) => Promise<void>,
-    readonly sendPayload: (payload: Uint8Array) => Promise<void>,
-    readonly release: () => void,
+    private readonly reply: CopyInReply,
+    private readonly send: (bytes: Uint8Array) => Promise<void>,
+    private readonly sendPayload: (payload: Uint8Array) => Promise<void>,
+    private readonly release: () => void,
   ) {}
 
-  async write(payload: Uint8Array): Promise<void> {
-    this.#check();
-    if (!this.#walker.isBetweenFrames) throw new Error("A frame given to writeFrames is not complete yet");
-    await this.sendPayload(payload);
-    this.#check();
+  write(payload: Uint8Array): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#check();
+      if (!this.#walker.isBetweenFrames) throw new Error("A frame given to writeFrames is not complete yet");
+      await this.sendPayload(payload);
+      this.#check();
+    });
   }
 
-  async writeFrames(frames: Uint8Array): Promise<void> {
-    this.#check();
-    this.#walker.walk(frames);
-    await this.send(frames);
-    this.#check();
+  writeFrames(frames: Uint8Array): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#check();
+      this.#walker.walk(frames);
+      await this.send(frames);
+      this.#check();
+    });
   }
 
-  async finish(): Promise<number> {
-    if (!this.#walker.isBetweenFrames) {
-      const { error } = this.reply; // one from before: that is why the writer stopped in the middle
-      await this.abort("the last frame is not complete");
-      throw error ?? new Error("The last frame given to writeFrames is not complete");
-    }
-    try {
-      if (!this.reply.isDone) await this.send(COPY_DONE);
-      return await this.reply.done;
-    } finally {
-      this.release();
-    }
+  finish(): Promise<number> {
+    return this.#inTurn(async () => {
+      if (!this.#walker.isBetweenFrames) {
+        const { error } = this.reply; // one from before: that is why the writer stopped in the middle
+        await this.#giveUp("the last frame is not complete");
+        throw error ?? new Error("The last frame given to writeFrames is not complete");
+      }
+      try {
+        if (!this.reply.isDone) await this.send(COPY_DONE);
+        return await this.reply.done;
+      } finally {
+        this.release();
+      }
+    });
   }
 
-  async abort(message: string): Promise<void> {
+  abort(message: string): Promise<void> {
+    return this.#inTurn(() => this.#giveUp(message));
+  }
+
+  async #giveUp(message: string): Promise<void> {
     try {
       // The server passes over what comes after an error, but it still has to find the messages' ends.
       const rest = this.#walker.completion();
@@ -612,6 +625,12 @@ class WireCopyIn implements CopyIn {
     } finally {
       this.release();
     }
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => {});
+    return done;
   }
 
   #check(): void {

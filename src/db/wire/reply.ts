@@ -108,8 +108,11 @@ export function rowCountOf(commandTag: string): number {
   return Number(/(\d+)$/.exec(commandTag)?.[1] ?? 0);
 }
 
-/** Gets the connection out of a COPY FROM STDIN that nobody asked for with `copyIn`. */
-export type CopyEscape = () => void;
+/**
+ * Gets the connection out of a COPY FROM STDIN that nobody asked for with `copyIn`.
+ * @param isSynced the request's Sync is under way already: the server passes over it inside the COPY, and needs another
+ */
+export type CopyEscape = (isSynced: boolean) => void;
 
 const NOT_A_PLACE_FOR_COPY = "COPY to or from the client needs copyOut or copyIn";
 
@@ -140,7 +143,7 @@ export class QueryReply<Row> extends Reply<Row[]> {
         return true;
       case TAG.copyIn:
         this.error ??= new Error(NOT_A_PLACE_FOR_COPY);
-        this.escape();
+        this.escape(true);
         return true;
       case TAG.copyOut:
         this.error ??= new Error(NOT_A_PLACE_FOR_COPY);
@@ -166,6 +169,8 @@ export class QueryReply<Row> extends Reply<Row[]> {
 /** Command tags of one simple query or of one run of pipelined messages; rows are passed over. */
 export class TagsReply extends Reply<string[]> {
   readonly tags: string[] = [];
+  /** Set when the Sync that ends the run has been sent. */
+  isSynced = false;
   /** Those of the run's `prepare` calls that are not answered yet, in order. */
   readonly prepares: Deferred<void>[] = [];
   readonly #reader = new TagReader();
@@ -188,7 +193,7 @@ export class TagsReply extends Reply<string[]> {
         return true;
       case TAG.copyIn:
         this.error ??= new Error(NOT_A_PLACE_FOR_COPY);
-        this.escape();
+        this.escape(this.isSynced);
         return true;
       case TAG.copyOut:
         this.error ??= new Error(NOT_A_PLACE_FOR_COPY);
