@@ -10,7 +10,7 @@ const SOURCES = new URL("../wasm/assembly/", import.meta.url);
 const TARGETS = new URL("../src/codec/", import.meta.url);
 const SHARED_FLAGS = ["--runtime", "stub", "--enable", "simd,bulk-memory"];
 const BUILDS = [
-  { entry: "index.ts", target: "kernels.wasm", flags: ["-O3", "--converge", "--noAssert"] },
+  { entry: "index.ts", target: "kernels.wasm", flags: ["-O3", "--noAssert"] },
   { entry: "debug.ts", target: "kernels.debug.wasm", flags: ["-O1", "--debug"] },
 ];
 

@@ -421,7 +421,7 @@ export class EventPart {
       case Status.Barrier:
         return { kind: "barrier", event: this.#nextEvent() };
       case Status.UnknownTable:
-        return { kind: "unknown-table", event: this.#nextEvent() };
+        return this.#unknownTable(this.#nextEvent());
       case Status.NewShape:
         return this.#newShape(this.#head[PartSlot.Detail]!, this.#nextEvent());
     }
@@ -582,18 +582,17 @@ export class EventPart {
     return headSize;
   }
 
+  /** Reports an event as of an unknown table, unless the name is known and only written in another way. */
+  #unknownTable(event: EventText): ScanResult {
+    if (!this.#tables.some(({ name }) => name === event.extra1)) return { kind: "unknown-table", event };
+    throw this.#eventError("bad-event", event, "its ev_extra1 has a COPY escape that COPY TO never writes");
+  }
+
   /** Reports an event as of a new shape, unless the shape just given for it does not fit: that would go on for ever. */
   #newShape(tableId: number, event: EventText): ScanResult {
     const table = this.#tables[tableId]!;
     if (table.misfit?.evId === event.evId && table.misfit.isAnswered) {
-      throw new SkyqError(
-        "bad-event",
-        `Cannot read event ${event.evId} of table "${table.name}": its columns are odd`,
-        {
-          hint: "Its keys and columns are not those read from it; see who wrote it.",
-          facts: { evId: event.evId, txid: event.txid, type: event.type, table: table.name },
-        },
-      );
+      throw this.#eventError("bad-event", event, "its keys and columns are not those read from it");
     }
     table.misfit = { evId: event.evId, isAnswered: false };
     return { kind: "new-shape", tableId, event };
@@ -612,17 +611,23 @@ export class EventPart {
   #eventId(frame: number): bigint | null {
     if (frame === 0) return null;
     const at = frame + FRAME_HEAD;
-    return BigInt(String.fromCharCode(...this.#memory.subarray(at, this.#memory.indexOf(0x09, at))));
+    const digits = String.fromCharCode(...this.#memory.subarray(at, at + 20)).split("\t", 1)[0]!;
+    if (!/^\d+$/.test(digits)) throw new SkyqError("bad-event", `Cannot read an event: its ev_id is "${digits}"`);
+    return BigInt(digits);
   }
 
   #unreadable(status: Status): SkyqError {
     const state = UNREADABLE[status];
     if (state === undefined) throw new Error(`Cannot scan events: unknown status ${status}`);
     if (status === Status.BadFrame) return new SkyqError(state.fault, `Cannot read events: ${state.text}`);
-    const event = this.#nextEvent(); // says itself what is wrong with the eight columns
-    return new SkyqError(state.fault, `Cannot read event ${event.evId} of table "${event.extra1}": ${state.text}`, {
+    // Reading the event says itself what is wrong with the eight columns, if anything is.
+    return this.#eventError(state.fault, this.#nextEvent(), state.text);
+  }
+
+  #eventError(fault: Fault, { evId, txid, type, extra1 }: EventText, state: string): SkyqError {
+    return new SkyqError(fault, `Cannot read event ${evId} of table "${extra1}": ${state}`, {
       hint: "See who wrote it; the queue's table has the row with this ev_id.",
-      facts: { evId: event.evId, txid: event.txid, type: event.type, table: event.extra1 },
+      facts: { evId, txid, type, table: extra1 },
     });
   }
 }
@@ -632,9 +637,9 @@ const MESSAGES_END_BYTES = 12;
 
 const UNREADABLE: Partial<Record<Status, { fault: Fault; text: string }>> = {
   [Status.BadFrame]: { fault: "protocol", text: "not a CopyData message with one line" },
-  [Status.BadRow]: { fault: "bad-event", text: "not the eight columns of an event" },
+  [Status.BadRow]: { fault: "bad-event", text: "not the eight columns of an event, as COPY TO writes them" },
   [Status.BadEscape]: { fault: "bad-event", text: 'its ev_data has a "%" without two hex digits' },
-  [Status.NulByte]: { fault: "bad-event", text: 'its ev_data has a "%00", which no value can hold' },
+  [Status.NulByte]: { fault: "bad-event", text: 'its ev_data has a "%00" or a zero byte, which no value can hold' },
   [Status.BadBackslash]: { fault: "bad-event", text: "its ev_data has a COPY escape that COPY TO never writes" },
   [Status.NullData]: { fault: "bad-event", text: "its ev_data is NULL" },
 };

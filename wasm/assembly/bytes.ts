@@ -1,7 +1,8 @@
 // The loops that look at every byte, 16 at a time, each with the scalar twin that defines its meaning. They may read
 // (and `copyPlain` may write) 15 bytes past the end of what they were given; aprons keep those mapped.
 
-const TAB: u8 = 0x09;
+/** Bytes below this are marks of `findMark`: among them all that COPY TO escapes but the backslash. */
+const CONTROL_END: u8 = 0x0e;
 const PERCENT: u8 = 0x25;
 const AMPERSAND: u8 = 0x26;
 const PLUS: u8 = 0x2b;
@@ -23,13 +24,13 @@ export function findByteScalar(at: usize, end: usize, byte: u8): usize {
   return at;
 }
 
-/** @returns the address of the first of `& % \` and tab in [at, end), or `end` */
+/** @returns the address of the first of `& % \` and bytes below 0x0e in [at, end), or `end` */
 export function findMark(at: usize, end: usize): usize {
   while (at < end) {
     const block = v128.load(at);
     const hit = v128.or(
       v128.or(i8x16.eq(block, i8x16.splat(AMPERSAND)), i8x16.eq(block, i8x16.splat(PERCENT))),
-      v128.or(i8x16.eq(block, i8x16.splat(BACKSLASH)), i8x16.eq(block, i8x16.splat(TAB))),
+      v128.or(i8x16.eq(block, i8x16.splat(BACKSLASH)), i8x16.lt_u(block, i8x16.splat(CONTROL_END))),
     );
     const lanes = i8x16.bitmask(hit);
     if (lanes != 0) return min<usize>(at + ctz(lanes), end);
@@ -41,7 +42,7 @@ export function findMark(at: usize, end: usize): usize {
 export function findMarkScalar(at: usize, end: usize): usize {
   while (at < end) {
     const byte = load<u8>(at);
-    if (byte == AMPERSAND || byte == PERCENT || byte == BACKSLASH || byte == TAB) break;
+    if (byte == AMPERSAND || byte == PERCENT || byte == BACKSLASH || byte < CONTROL_END) break;
     at++;
   }
   return at;

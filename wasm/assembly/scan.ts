@@ -246,8 +246,10 @@ function checkValue(at: usize, end: usize): Status {
       if (end - at < 3 || !isHexDigit(load<u8>(at, 1)) || !isHexDigit(load<u8>(at, 2))) return Status.BadEscape;
       if (hexByte(at + 1) == 0) return Status.NulByte;
       at += 3;
-    } else if (byte == TAB) {
-      return Status.BadRow;
+    } else if (byte != 0x5c) {
+      if (byte == 0) return Status.NulByte;
+      if (byte >= 0x08) return Status.BadRow; // a field's or line's end, or one that COPY TO would have escaped
+      at++;
     } else {
       if (end - at < 2 || backslashByte(load<u8>(at, 1)) == 0) return Status.BadBackslash;
       at += 2;
