@@ -11,6 +11,10 @@ export interface TableContents {
   readonly md5: string;
 }
 
+/** Whatever the two databases have set: the same value has one text. */
+const SHOW_ALIKE = `set timezone = 'UTC'; set datestyle = 'ISO, MDY'; set intervalstyle = 'postgres';
+  set extra_float_digits = 3; set bytea_output = 'hex'; set lc_monetary = 'C'; set xmlbinary = 'base64';`;
+
 /**
  * Row count and checksum of one table as the server itself prints its rows.
  * @param table as SQL wants it, quoted where needed
@@ -23,7 +27,7 @@ export async function contentsOf(
 ): Promise<TableContents> {
   const row = columns === undefined ? "t::text" : `row(${columns.map((column) => `t.${column}`).join(", ")})::text`;
   const text = await db.sql(
-    `set timezone = 'UTC'; set extra_float_digits = 3;
+    `${SHOW_ALIKE}
      select count(*), md5(coalesce(string_agg(r.hash, '' order by r.hash collate "C"), ''))
        from (select md5(${row}) as hash from ${table} t) r`,
   );
