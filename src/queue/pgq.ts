@@ -302,3 +302,20 @@ export function lookAtQueues(db: Queryable): Promise<QueueLook[]> {
       order by q.queue_name`,
   );
 }
+
+/** How many events wait in the retry queue of a consumer; null when this role may not look. */
+export async function retryCount(db: Queryable, queue: string, consumer: string): Promise<number | null> {
+  const { may } = await one<{ may: boolean }>(db, "select has_table_privilege('pgq.retry_queue', 'select') as may");
+  if (!may) return null;
+  const { count } = await one<{ count: number }>(
+    db,
+    `select count(*)::int4 as count from pgq.retry_queue r
+      where (r.ev_queue, r.ev_owner) in (
+        select s.sub_queue, s.sub_id from pgq.subscription s
+          join pgq.queue q on q.queue_id = s.sub_queue
+          join pgq.consumer c on c.co_id = s.sub_consumer
+         where q.queue_name = $1 and c.co_name = $2)`,
+    [queue, consumer],
+  );
+  return count;
+}

@@ -90,10 +90,11 @@ export function failedEvents(
   );
 }
 
-/** How many dead letters each queue has; those without any are absent. */
-export async function failedEventCounts(db: Queryable): Promise<Map<string, number>> {
+/** How many dead letters each queue has; those without any are absent. @param consumer null stands for all */
+export async function failedEventCounts(db: Queryable, consumer: string | null = null): Promise<Map<string, number>> {
   const rows = await db.query<{ queue_name: string; count: number }>(
-    "select f.queue_name, count(*)::int4 as count from skyq.failed_event f group by f.queue_name",
+    "select f.queue_name, count(*)::int4 as count from skyq.failed_event f where $1::text is null or f.consumer_name = $1 group by f.queue_name",
+    [consumer],
   );
   return new Map(rows.map((row) => [row.queue_name, row.count]));
 }
