@@ -61,6 +61,8 @@ export interface WireOptions extends SessionLimits {
   lockTimeoutMs?: number;
   /** Session settings, made right after the start-up. */
   settings?: Record<string, string>;
+  /** After how long without a byte of an answer the server's host is asked whether it is still there. Default 30 s. */
+  silenceMs?: number;
   onNotice?(notice: Notice): void;
   onNotification?(notification: Notification): void;
 }
@@ -87,6 +89,9 @@ const FRAME_PAYLOAD_MAX = 1 << 20;
 /** Up to this, header and payload go out in one write. */
 const SMALL_PAYLOAD_MAX = 64 << 10;
 const CANCEL_LIMIT_MS = 10_000;
+const SILENCE_MS = 30_000;
+/** So many attempts to reach the host of a silent server must fail in a row before the connection is given up. */
+const UNREACHABLE_MAX = 3;
 /** After a failed write the server's last words may still be on their way. */
 const LAST_WORDS_LIMIT_MS = 1_000;
 
@@ -124,6 +129,8 @@ export class WireConnection implements Queryable {
   #writing: Promise<void> = Promise.resolve();
   #smallFrame: Uint8Array | null = null;
   #status: "I" | "T" | "E" = "I";
+  /** When the last byte came in. */
+  #heardMs = Date.now();
   #isUp = false;
   /** A fatal error that came while nobody had asked anything. */
   #lastWords: ServerFields | null = null;
@@ -142,6 +149,7 @@ export class WireConnection implements Queryable {
     this.#buffer.set(session.rest);
     this.#readEnd = session.rest.length;
     this.#readAll();
+    if (!route.host.isUnix) this.#watch(options.silenceMs ?? SILENCE_MS);
   }
 
   /** @throws {SkyqError} `connect`, `auth`, `config`, `privilege` or `sql` (a setting), `stopped` (the signal) */
@@ -412,9 +420,43 @@ export class WireConnection implements Queryable {
         const size = await this.#transport.read(this.#buffer.subarray(this.#readEnd));
         if (size === null) throw new Deno.errors.UnexpectedEof("end of stream");
         this.#readEnd += size;
+        this.#heardMs = Date.now();
       }
     } catch (error) {
       this.#lose(error);
+    }
+  }
+
+  /**
+   * A host that lost power or network says nothing, and neither does a server that works on a long statement. When an
+   * answer is overdue, something is sent (a host that was restarted then refuses the connection) and a new connection
+   * is tried: only when that fails as well, several times, is this one given up. Never rejects.
+   */
+  async #watch(silenceMs: number): Promise<void> {
+    let failedCount = 0;
+    let pause = pausing(silenceMs);
+    while (await Promise.race([pause, this.#ended.promise.then(() => false)])) {
+      pause = pausing(silenceMs);
+      if (this.#replies.length === 0 || Date.now() - this.#heardMs < silenceMs) {
+        failedCount = 0;
+        continue;
+      }
+      // Flush asks for nothing and is welcome anywhere but inside the frames of a COPY FROM STDIN.
+      if (!(this.#copy instanceof CopyInReply)) this.#write(FLUSH).catch(() => {});
+      const act = `Lost connection to ${this.#target.displayAt(this.#route.host)}`;
+      try {
+        await redial(this.#route, CANCEL_LIMIT_MS, act, () => Promise.resolve());
+        failedCount = 0;
+      } catch (error) {
+        if (++failedCount < UNREACHABLE_MAX) continue;
+        const silentS = Math.round((Date.now() - this.#heardMs) / 1000);
+        this.#lose(
+          new SkyqError("connection-lost", `${act}: silent for ${silentS} s, and its host cannot be reached`, {
+            hint: "Is the network up, and the server's host? Everything that was committed there is safe.",
+            cause: error,
+          }),
+        );
+      }
     }
   }
 
@@ -561,6 +603,11 @@ export class WireConnection implements Queryable {
       return toSkyqError(new ServerError(fields), `Cannot ${act} on ${place}`, { connecting: !this.#isUp, facts });
     };
   }
+}
+
+/** @returns true after `ms`; does not keep the process alive */
+function pausing(ms: number): Promise<true> {
+  return new Promise((resolve) => Deno.unrefTimer(setTimeout(() => resolve(true), ms)));
 }
 
 class WireCopyIn implements CopyIn {

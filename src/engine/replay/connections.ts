@@ -12,17 +12,10 @@ const NOTICE_DEAD_CLIENT = {
 } as const;
 
 /**
- * Values travel as text, so both sides must write and read it alike, whatever a database or role has set for itself:
- * 02/03/2026 is another day under another DateStyle, and a float loses digits under a low extra_float_digits.
+ * Values travel as text, so both sides must write and read it alike, whatever a database or role has set for itself.
+ * The connection sees to dates, intervals, floats and bytes; these two are ours.
  */
-const PORTABLE_TEXT = {
-  datestyle: "ISO, MDY",
-  intervalstyle: "postgres",
-  timezone: "UTC",
-  extra_float_digits: "1",
-  bytea_output: "hex",
-  lc_monetary: "C",
-} as const;
+const PORTABLE_TEXT = { timezone: "UTC", lc_monetary: "C" } as const;
 
 /** Connects to the provider for reading batches and rows. */
 export function openProvider(
