@@ -1,6 +1,6 @@
 // What the host calls: one call per buffer. `abi.ts` has the numbers that go in and out.
 
-export { emitBase, hashMask, layout, outBase, outEnd, partsBase, rowSizeMax } from "./memory";
+export { emitBase, layout, outBase, partsBase } from "./memory";
 export { addTable, reserve, resetRegistry, rowsHeld, setShape, setTable } from "./registry";
 export { forgetRows, scan, skipEvent } from "./scan";
 export { countNet, emitArrays, emitCopyRows, emitOrdered, orderedFrame } from "./emit";
