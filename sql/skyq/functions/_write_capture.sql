@@ -8,7 +8,7 @@ declare
     v_id integer;
     v_function text;
     v_body text;
-    v_settings text := '';
+    v_settings text := skyq._text_settings(i_table);
 begin
     insert into skyq.capture as c (queue_name, table_name, table_oid, function_name, mode, columns, trigger_args)
     select i_queue_name, coalesce((skyq._capture_args(i_args)).o_table_name, n.nspname || '.' || r.relname), i_table,
@@ -26,8 +26,9 @@ begin
         v_body := skyq._row_capture_body(i_queue_name, i_table, coalesce(i_args, '{}'));
     else
         v_body := skyq._statement_capture_body(i_queue_name, i_table, coalesce(i_args, '{}'));
-        -- A plan made for a statement of one row is kept for one of a million.
-        v_settings := ' set enable_nestloop = off';
+        -- A plan made for a statement of one row is kept for one of a million. Without nested loops others look so dear
+        -- that they would be compiled.
+        v_settings := ' set enable_nestloop = off set jit = off';
     end if;
     execute format('create or replace function skyq.%I() returns trigger language plpgsql security definer '
                    || 'set search_path = pg_catalog, pg_temp%s as %L', v_function, v_settings, v_body);
