@@ -19,6 +19,7 @@ import rowCaptureBody from "./functions/_row_capture_body.sql" with { type: "tex
 import statementHazard from "./functions/_statement_hazard.sql" with { type: "text" };
 import statementCaptureBody from "./functions/_statement_capture_body.sql" with { type: "text" };
 import queueTriggers from "./functions/_queue_triggers.sql" with { type: "text" };
+import textSettings from "./functions/_text_settings.sql" with { type: "text" };
 import triggerName from "./functions/_trigger_name.sql" with { type: "text" };
 import setTriggers from "./functions/_set_triggers.sql" with { type: "text" };
 import writeCapture from "./functions/_write_capture.sql" with { type: "text" };
@@ -64,6 +65,7 @@ export const skyq: SqlSchema = {
     statementCaptureBody,
     // triggers
     queueTriggers,
+    textSettings,
     triggerName,
     setTriggers,
     // captures

@@ -28,7 +28,7 @@ begin
         v_body := skyq._statement_capture_body(i_queue_name, i_table, coalesce(i_args, '{}'));
         -- A plan made for a statement of one row is kept for one of a million. Without nested loops others look so dear
         -- that they would be compiled.
-        v_settings := ' set enable_nestloop = off set jit = off';
+        v_settings := v_settings || ' set enable_nestloop = off set jit = off';
     end if;
     execute format('create or replace function skyq.%I() returns trigger language plpgsql security definer '
                    || 'set search_path = pg_catalog, pg_temp%s as %L', v_function, v_settings, v_body);

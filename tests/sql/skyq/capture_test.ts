@@ -325,7 +325,7 @@ describe("a captured table", () => {
     }
   });
 
-  it("logs the same as pgq.logutriga, whatever the types, values and settings", async () => {
+  it("logs the same as pgq.logutriga, whatever the types, values and settings, but for styles", async () => {
     const { sql, rows } = bind();
     const random = seeded("capture types");
     const types: [string, string[]][] = [
@@ -374,9 +374,19 @@ describe("a captured table", () => {
       select skyq.create_capture('q', 'w', '{backup}');
       create trigger g after insert or update or delete on w
         for each row execute function pgq.logutriga('generic', 'backup')`);
+    // A generated function shows these in one style, for the subscriber's sake; the generic one follows the session.
+    for (
+      const setting of [
+        "datestyle = 'ISO, MDY'",
+        "intervalstyle = postgres",
+        "extra_float_digits = 1",
+        "lc_monetary = 'C'",
+      ]
+    ) await sql.unsafe(`alter function pgq.logutriga() set ${setting}`);
+    await database.current.pinLogutriga(true);
     const settings = [
       "",
-      "set datestyle = 'SQL, DMY'; set intervalstyle = 'iso_8601'; set timezone = 'America/New_York'",
+      "set datestyle = 'SQL, DMY'; set intervalstyle = 'iso_8601'; set extra_float_digits = -4; set timezone = 'America/New_York'",
       "set datestyle = 'Postgres, MDY'; set intervalstyle = 'postgres_verbose'; set timezone = 'Asia/Kolkata'",
       "set datestyle = 'German'; set intervalstyle = 'sql_standard'; set bytea_output = 'escape'; set timezone = 'UTC'",
     ];
@@ -390,6 +400,7 @@ describe("a captured table", () => {
       if (random.int(0, 2) === 0) await sql.unsafe(`delete from w where id = ${id}`);
     }
     await sql.unsafe("reset all");
+    await database.current.pinLogutriga(false);
     const logged = (queue: string) =>
       rows(`select e.ev_type, e.ev_data, e.ev_extra1, e.ev_extra2, e.ev_time from pgq.event_template e
              where e.tableoid::regclass::text like

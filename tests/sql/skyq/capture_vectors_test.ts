@@ -26,8 +26,11 @@ const LOGS_KEY_CHANGE = [
   "backup_pk_protect",
 ];
 
+/** Cases that show how the original's events depend on the writer's settings; ours do not. */
+const CHANGES_SETTINGS = ["type_timestamptz_other_zone", "type_datestyle_dependence", "type_bytea"];
+
 /** The server that a case needs, where its statements are newer than the oldest supported one. */
-const MAJOR_MIN: Record<string, number> = { merge_statement: 15, type_ranges: 14 };
+const MAJOR_MIN: Record<string, number> = { merge_statement: 15, type_ranges: 14, type_numeric: 14 };
 
 const CLEAN = `
   reset all; set timezone = 'UTC'; set datestyle = 'ISO, MDY'; set intervalstyle = 'postgres';
@@ -94,6 +97,9 @@ async function run(vector: Case, isCapture: boolean): Promise<{ events: Event[];
   return { events: await database.current.events(), errors };
 }
 
+/** The originals show dates as the writing session does, in which a subscriber may read another day. */
+const IN_ONE_STYLE = ["type_datestyle_dependence"];
+
 const cases = (vectors as unknown as Case[]).filter((vector) => new RegExp(PLAIN_TRIGGER).test(vector.trigger_ddl));
 
 describe("skyq.create_capture() logs the golden events:", () => {
@@ -112,7 +118,11 @@ describe("skyq.create_capture() logs the golden events:", () => {
     }
     it.skipIf(skipped)(vector.name, async () => {
       const generated = await run(vector, true);
-      if (!LOGS_KEY_CHANGE.includes(vector.name) && !vector.upstream_defect) {
+      if (IN_ONE_STYLE.includes(vector.name)) {
+        for (const event of generated.events) expect(event.data).toMatch(/=\d{4}-\d\d-\d\d/);
+        return;
+      }
+      if (![...LOGS_KEY_CHANGE, ...CHANGES_SETTINGS].includes(vector.name) && !vector.upstream_defect) {
         expect(generated.events).toEqual(vector.events.map((event) => ({
           type: event.ev_type,
           data: event.ev_data,
@@ -120,7 +130,11 @@ describe("skyq.create_capture() logs the golden events:", () => {
           backup: event.ev_extra2,
         })));
       }
-      expect(generated).toEqual(await run(vector, false));
+      const isPinned = CHANGES_SETTINGS.includes(vector.name);
+      if (isPinned) await database.current.pinLogutriga(true);
+      const generic = await run(vector, false);
+      if (isPinned) await database.current.pinLogutriga(false);
+      expect(generated).toEqual(generic);
     });
   }
 

@@ -18,6 +18,16 @@ export interface Event {
   backup: string | null;
 }
 
+/** What generated functions set, whatever the writer has set, for tables with columns that show it. */
+export const TEXT_SETTINGS = {
+  datestyle: "ISO, MDY",
+  timezone: "UTC",
+  intervalstyle: "postgres",
+  extra_float_digits: "1",
+  bytea_output: "hex",
+  lc_monetary: "C",
+};
+
 export class TestDatabase {
   readonly #connections: postgres.Sql[] = [];
   /** The superuser's session. */
@@ -81,6 +91,17 @@ export class TestDatabase {
       with gone as (delete from pgq.event_template returning *)
       select ev_type as type, ev_data as data, ev_extra1 as table, ev_extra2 as backup from gone order by ev_id`);
     return rows.map((row) => ({ ...row }));
+  }
+
+  /** Makes pgq.logutriga show values as generated functions do, or again as the session does. */
+  async pinLogutriga(isPinned: boolean): Promise<void> {
+    for (const [name, value] of Object.entries(TEXT_SETTINGS)) {
+      await this.sql.unsafe(
+        `alter function pgq.logutriga() ${
+          isPinned ? `set ${name} = ${name === "datestyle" ? value : `'${value}'`}` : `reset ${name}`
+        }`,
+      );
+    }
   }
 
   async end(): Promise<void> {
