@@ -1,6 +1,6 @@
 /**
  * usage: deno bench -A bench/flow/drain_bench.ts
- *    or: deno run -A bench/flow/drain_bench.ts [--rows N] [--rounds N] [--only skyq|native] [--set KEY=VALUE]…
+ *    or: deno run -A bench/flow/drain_bench.ts [--rows N] [--rounds N] [--only native|row|statement] [--set KEY=VALUE]…
  *
  * One statement inserts a million rows, one updates 300,000, one deletes 300,000. What it costs the statement to be
  * captured, and how long it takes until all of it is visible on the subscriber, counted from the start of the replayer's
@@ -13,7 +13,7 @@ import { CHECKSUM, type Op, OPS, rowsOf, statementOf } from "../data/t8.ts";
 import { type BenchPair, benchPair, machine, Sides } from "./clusters.ts";
 import { ForeignLoad } from "./cpu.ts";
 import { benchOnce } from "./once.ts";
-import { NativePeer, type Peer, SkyqPeer, type Usage } from "./peers.ts";
+import { type Capture, NativePeer, type Peer, SkyqPeer, type Usage } from "./peers.ts";
 import { median, spread, table } from "./report.ts";
 
 interface Size {
@@ -85,28 +85,34 @@ async function measure(op: Op, rowCount: number, { clusters, sides, peer }: {
   };
 }
 
-export type PeerName = "native" | "skyq";
+/** PostgreSQL's own, or skyq by how changes are captured. */
+type PeerKind = "native" | Capture;
+
+const PEERS: readonly PeerKind[] = ["native", "row", "statement"];
+
+function openPeer(kind: PeerKind, sides: Sides, settings: Record<string, string>): Peer {
+  // The bench itself says when to tick.
+  return kind === "native" ? new NativePeer(sides) : new SkyqPeer(sides, { ticker: "off", ...settings }, kind);
+}
 
 /** All rounds; the peers take turns, and who begins changes. */
 async function drains(
   size: Size,
   clusters: BenchPair,
-  names: readonly PeerName[],
+  kinds: readonly PeerKind[],
   settings: Record<string, string>,
 ): Promise<Drain[]> {
   const results: Drain[] = [];
   for (let round = 0; round < size.rounds; round++) {
-    for (const name of round % 2 === 0 ? names : names.toReversed()) {
-      await using sides = await Sides.create(clusters, `bench_${name}_${round}`);
-      await using peer = name === "native"
-        ? new NativePeer(sides)
-        : new SkyqPeer(sides, { ticker: "off", ...settings });
+    for (const kind of round % 2 === 0 ? kinds : kinds.toReversed()) {
+      await using sides = await Sides.create(clusters, `bench_${kind}_${round}`);
+      await using peer = openPeer(kind, sides, settings);
       await peer.prepare();
       for (const op of OPS) {
         const drain = await measure(op, size.rowCount, { clusters, sides, peer });
         results.push(drain);
         console.log(
-          `round ${round + 1}: ${name} ${op}: statement ${drain.statementS.toFixed(2)} s, ` +
+          `round ${round + 1}: ${peer.name} ${op}: statement ${drain.statementS.toFixed(2)} s, ` +
             `drain ${drain.drainS.toFixed(2)} s, others took ${drain.foreignCores.toFixed(2)} cores, ${drain.checksum}`,
         );
       }
@@ -117,30 +123,30 @@ async function drains(
 
 /** The Markdown table. */
 function report(results: readonly Drain[]): string {
-  const of = (peer: string, op: Op) => results.filter((drain) => drain.peer === peer && drain.op === op);
-  const rows: string[][] = [];
-  for (const op of OPS) {
-    for (const peer of ["skyq", "native"]) {
-      const mine = of(peer, op);
-      if (mine.length === 0) continue;
+  const peers = [...new Set(results.map((drain) => drain.peer))].sort().reverse();
+  const rows = OPS.flatMap((op) => {
+    const all = results.filter((drain) => drain.op === op);
+    const native = all.filter((drain) => drain.clientPeakMb === 0).map((drain) => drain.drainS);
+    return peers.map((peer) => {
+      const mine = all.filter((drain) => drain.peer === peer);
       const pick = (value: (drain: Drain) => number) => mine.map(value);
       const drainS = median(pick((drain) => drain.drainS));
-      const native = of("native", op).map((drain) => drain.drainS);
-      rows.push([
+      const isClient = mine[0]!.clientPeakMb > 0;
+      return [
         `${op} ${mine[0]!.rows.toLocaleString("en-US")}`,
-        peer === "native" ? "native logical replication" : peer,
+        peer,
         spread(pick((drain) => drain.statementS), 2),
         spread(pick((drain) => drain.drainS), 2),
         `${(mine[0]!.rows / drainS / 1000).toFixed(0)}k`,
         native.length === 0 ? "" : (drainS / median(native)).toFixed(2),
-        peer === "native" ? "" : median(pick((drain) => drain.clientCpuS)).toFixed(1),
+        isClient ? median(pick((drain) => drain.clientCpuS)).toFixed(1) : "",
         median(pick((drain) => drain.subscriberCpuS)).toFixed(1),
         median(pick((drain) => drain.providerCpuS)).toFixed(1),
-        peer === "native" ? "" : Math.max(...pick((drain) => drain.clientPeakMb)).toFixed(0),
+        isClient ? Math.max(...pick((drain) => drain.clientPeakMb)).toFixed(0) : "",
         median(pick((drain) => drain.foreignCores)).toFixed(2),
-      ]);
-    }
-  }
+      ];
+    });
+  });
   return table(
     [
       ...["rows", "by", "statement on the provider, s", "drain, s", "rows/s", "× native"],
@@ -152,11 +158,11 @@ function report(results: readonly Drain[]): string {
 
 async function run(
   size: Size,
-  names: readonly PeerName[] = ["native", "skyq"],
+  kinds: readonly PeerKind[] = PEERS,
   settings: Record<string, string> = {},
 ): Promise<void> {
   await using clusters = await benchPair({ fsync: size.fsync });
-  const results = await drains(size, clusters, names, settings);
+  const results = await drains(size, clusters, kinds, settings);
   console.log(`\n${report(results)}\n\n${await machine(clusters)}; median [min–max] of ${size.rounds} rounds.`);
 }
 
@@ -176,7 +182,7 @@ if (import.meta.main) {
   });
   await run(
     { ...FULL, rowCount: Number(values.rows), rounds: Number(values.rounds) },
-    values.only === undefined ? undefined : [values.only as PeerName],
+    values.only === undefined ? undefined : PEERS.filter((kind) => kind === values.only),
     Object.fromEntries(values.set.map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)])),
   );
 }

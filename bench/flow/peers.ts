@@ -39,22 +39,33 @@ async function cpuOf({ sql }: Side, condition: string): Promise<number> {
   return rows.reduce((sum, row) => sum + cpuSeconds(row.pid), 0);
 }
 
+/** Whether a change is logged by a trigger per row, as a table gets it unless asked otherwise, or one per statement. */
+export type Capture = "row" | "statement";
+
 export class SkyqPeer implements Peer {
-  readonly name = "skyq";
+  readonly #capture: Capture;
   readonly #sides: Sides;
   readonly #job: Job;
   #process: SkyqProcess | null = null;
 
   /** @param settings over the config's defaults */
-  constructor(sides: Sides, settings: Record<string, string>) {
+  constructor(sides: Sides, settings: Record<string, string>, capture: Capture = "row") {
     this.#sides = sides;
+    this.#capture = capture;
     this.#job = new Job({ provider: sides.provider.database, subscriber: sides.subscriber.database, settings });
+  }
+
+  get name(): string {
+    return this.#capture === "row" ? "skyq" : "skyq, capture per statement";
   }
 
   async prepare(): Promise<void> {
     await this.#job.run("provider", "install", "conf.ini");
     await this.#job.run("subscriber", "install", "conf.ini");
     await this.#job.run("provider", "add", "conf.ini", ...TABLES);
+    if (this.#capture === "statement") {
+      await this.#sides.provider.sql`select skyq.create_capture(${QUEUE}, 'public.t8', '{}', 'statement')`;
+    }
     await this.#job.run("subscriber", "add", "conf.ini", ...TABLES, "--expect-sync");
   }
 
@@ -102,7 +113,7 @@ export class SkyqPeer implements Peer {
 }
 
 export class NativePeer implements Peer {
-  readonly name = "native";
+  readonly name = "native logical replication";
   readonly #sides: Sides;
   readonly #slot: string;
   #hasSubscription = false;
