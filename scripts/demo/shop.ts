@@ -1,9 +1,8 @@
 /** The two servers of the demo, the files of its job, and what SQL says about how far replication is. */
 import { join } from "node:path";
-import { Cluster, startPair } from "../../tests/harness/cluster.ts";
-import { LentDatabase } from "../../tests/harness/pair.ts";
+import { type Cluster, startPair } from "../../tests/harness/cluster.ts";
 import { guard, skyqCommand } from "../../tests/harness/process.ts";
-import { isAlive, signal } from "../../tests/harness/proc.ts";
+import { commandLine, isAlive, signal } from "../../tests/harness/proc.ts";
 import type { Random } from "../../tests/harness/seed.ts";
 import { waitFor } from "../../tests/harness/wait_for.ts";
 import { finishedAll } from "../../tests/flow/progress.ts";
@@ -12,26 +11,43 @@ import { ROWS, SCHEMA, SEQUENCE } from "./tables.ts";
 
 export const QUEUE = "shop_queue";
 export const JOB = "demo";
+const TICKER_JOB = "demo_ticker";
 const CATCH_UP_LIMIT_MS = 120_000;
 
-/** Whether and where a daemon runs: its config and its pidfile. */
+/** The watcher of a daemon that was started. */
 interface Daemon {
-  pid: number;
   release(): void;
 }
 
+/** One database of the demo. */
+export class Database {
+  constructor(readonly cluster: Cluster, readonly name: string) {}
+
+  /** A libpq keyword string. */
+  dsn(): string {
+    return this.cluster.dsn(this.name);
+  }
+
+  /** Runs statements with none of skyq's code. @returns what `psql -At` prints */
+  sql(text: string): Promise<string> {
+    return this.cluster.sql(this.name, text);
+  }
+}
+
 export class Shop implements AsyncDisposable {
-  readonly provider: LentDatabase;
-  readonly subscriber: LentDatabase;
+  readonly provider: Database;
+  readonly subscriber: Database;
   readonly #clusters: readonly Cluster[];
   readonly #daemons: Daemon[] = [];
   #writers: Writers | null = null;
+  /** The command that was run last. */
+  #command: Promise<unknown> = Promise.resolve();
   #isFailed = false;
 
   private constructor(clusters: readonly [Cluster, Cluster], readonly dir: string) {
     this.#clusters = clusters;
-    this.provider = new LentDatabase(clusters[0], "shop");
-    this.subscriber = new LentDatabase(clusters[1], "reports");
+    this.provider = new Database(clusters[0], "shop");
+    this.subscriber = new Database(clusters[1], "reports");
   }
 
   /** Two servers, the tables on both, rows in the provider's, and the two config files. */
@@ -70,7 +86,7 @@ export class Shop implements AsyncDisposable {
     );
     Deno.writeTextFileSync(
       join(this.dir, "ticker.ini"),
-      `[skyq]\njob_name = demo_ticker\ndb = ${this.provider.dsn()}\n${files}`,
+      `[skyq]\njob_name = ${TICKER_JOB}\ndb = ${this.provider.dsn()}\n${files}`,
     );
   }
 
@@ -85,27 +101,35 @@ export class Shop implements AsyncDisposable {
   async skyq(line: string, print: (line: string) => void): Promise<string> {
     const args = line.split(" ");
     const [program = "", ...first] = skyqCommand();
-    const { code, stdout, stderr } = await new Deno.Command(program, {
-      args: [...first, ...args],
-      cwd: this.dir,
-      stdin: "null",
-    }).output();
+    const ended = new Deno.Command(program, { args: [...first, ...args], cwd: this.dir, stdin: "null" }).output();
+    this.#command = ended;
+    const { code, stdout, stderr } = await ended;
     const decoder = new TextDecoder();
     const text = decoder.decode(stdout);
     for (const part of (decoder.decode(stderr) + text).split("\n")) if (part !== "") print(part);
     if (code !== 0) throw new Error(`"skyq ${line}" ended with ${code}`);
-    if (args.includes("-d")) this.#guardDaemon(args.includes("demo.ini") ? JOB : "demo_ticker");
+    if (args.includes("-d")) this.#guardDaemon(args.includes("demo.ini") ? JOB : TICKER_JOB);
     return text;
   }
 
   /** From now on the daemon ends with this process, whatever happens to it. */
   #guardDaemon(job: string): void {
     const pid = this.pidOf(job);
-    this.#daemons.push({ pid, release: guard(pid) });
+    this.#daemons.push({ release: guard(pid) });
   }
 
   pidOf(job: string): number {
     return Number(Deno.readTextFileSync(join(this.dir, `${job}.pid`)).split("\n")[0]);
+  }
+
+  /** @returns `null` when there is no pidfile, or it has outlived its process */
+  #livePidOf(job: string): number | null {
+    try {
+      const pid = this.pidOf(job);
+      return isAlive(pid) && commandLine(pid).includes(".ini") ? pid : null;
+    } catch {
+      return null;
+    }
   }
 
   /** kill -9, as a machine short of memory does it. @returns the process's id */
@@ -182,11 +206,15 @@ export class Shop implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     // First those who would notice that the servers go.
     await this.#writers?.stop().catch(() => {});
-    for (const { pid, release } of this.#daemons.splice(0)) {
+    // ctrl-C may have come while a daemon was started: then only its pidfile tells of it.
+    await this.#command.catch(() => {});
+    for (const job of [JOB, TICKER_JOB]) {
+      const pid = this.#livePidOf(job);
+      if (pid === null) continue;
       signal(pid, "SIGKILL");
       await waitFor(() => !isAlive(pid), { what: `the end of process ${pid}` });
-      release();
     }
+    for (const { release } of this.#daemons.splice(0)) release();
     await Promise.all(this.#clusters.map((cluster) => cluster[Symbol.asyncDispose]()));
     if (!this.#isFailed) await Deno.remove(this.dir, { recursive: true }).catch(() => {});
   }
