@@ -28,15 +28,37 @@ export class ManualError extends SkyqError {
   }
 }
 
+/** The commands of pgqadm by our names; `ticker` is called the same. */
+const PGQADM_COMMANDS: Readonly<Record<string, string>> = {
+  install: "queue install",
+  status: "queue status",
+  create: "queue create",
+  drop: "queue drop",
+  config: "queue config",
+  register: "consumer register",
+  unregister: "consumer unregister",
+};
+
 /**
  * What a line means by the name under which the program was called: `londiste.py` and `pgqadm` put the config first,
- * `pgqd` has one command only and does not name it.
+ * `pgqd` and `qadmin` have one command only and do not name it.
  * @param program the first word of the process's command line
  */
 export function asCalled(program: string, argv: readonly string[]): { argv: readonly string[]; configFirst: boolean } {
   const name = program.slice(program.lastIndexOf("/") + 1).replace(/\.py$/, "");
   if (name === "pgqd" && argv.length > 0) return { argv: ["ticker", ...argv], configFirst: false };
-  return { argv, configFirst: name === "londiste" || name === "pgqadm" };
+  if (name === "qadmin") return { argv: ["console", ...argv], configFirst: false };
+  if (name === "pgqadm") return { argv: withOurName(argv), configFirst: true };
+  return { argv, configFirst: name === "londiste" };
+}
+
+/** The first word behind the config that is a command of pgqadm, by our name. */
+function withOurName(argv: readonly string[]): readonly string[] {
+  const config = wordsOf(argv)[0];
+  const command = wordsOf(argv).find(({ text, index }) => index > (config?.index ?? 0) && text in PGQADM_COMMANDS);
+  return command === undefined
+    ? argv
+    : [...argv.slice(0, command.index), ...PGQADM_COMMANDS[command.text]!.split(" "), ...argv.slice(command.index + 1)];
 }
 
 /**

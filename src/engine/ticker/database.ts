@@ -7,7 +7,7 @@ import { Backoff, sleep } from "../../base/time.ts";
 import { one, type Queryable } from "../../db/queryable.ts";
 import { openSql, type SqlConnection } from "../../db/sql.ts";
 import type { Target } from "../../db/target.ts";
-import { lookAtQueues, maintRetryEvents, type QueueLook, tickQueue } from "../../queue/pgq.ts";
+import { lookAtQueues, maintRetryEvents, prepareLook, type QueueLook, tickQueue } from "../../queue/pgq.ts";
 import { STAND_BY_MS, takeTickerLock, TICKER_CHANNEL, type WhenTaken } from "./lock.ts";
 import { runMaintenance } from "./maintenance.ts";
 import { Pace } from "./pace.ts";
@@ -212,6 +212,7 @@ class Session {
 
   static async start(db: SqlConnection, run: Run): Promise<Session> {
     const session = new Session(db, run);
+    await prepareLook(db);
     await db.listen(TICKER_CHANNEL, (payload) => {
       if (payload === "yield" && run.options.whenTaken === "stand-by") session.isAskedToYield = true;
       if (payload !== "yield" || session.isAskedToYield) session.#wake();

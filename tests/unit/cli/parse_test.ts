@@ -234,6 +234,17 @@ describe("asCalled()", () => {
     expect(asCalled("londiste", ["a"]).configFirst).toBe(true);
     expect(asCalled("pgqd", ["-d", "a"]).argv).toEqual(["ticker", "-d", "a"]);
     expect(asCalled("pgqd", []).argv).toEqual([]);
+    expect(asCalled("qadmin", ["-d", "a"]).argv).toEqual(["console", "-d", "a"]);
+  });
+
+  it("takes pgqadm's commands", () => {
+    const asPgqadm = (...argv: string[]) => asCalled("/usr/bin/pgqadm.py", argv);
+    expect(asPgqadm("t.ini", "ticker", "-d")).toEqual({ argv: ["t.ini", "ticker", "-d"], configFirst: true });
+    expect(asPgqadm("-v", "t.ini", "register", "q", "status").argv).toEqual(
+      ["-v", "t.ini", "consumer", "register", "q", "status"],
+    );
+    expect(asPgqadm("config", "config").argv).toEqual(["config", "queue", "config"]);
+    expect(asPgqadm("--ini").argv).toEqual(["--ini"]);
   });
 });
 

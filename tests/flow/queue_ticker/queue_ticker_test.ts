@@ -1,0 +1,238 @@
+/** Tickers: of one database, of a cluster, and who gives way to whom. */
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { SkyqError } from "../../../src/base/errors.ts";
+import { type Logger, silentLog } from "../../../src/base/log.ts";
+import { installSchemas } from "../../../src/db/install.ts";
+import { openSql } from "../../../src/db/sql.ts";
+import { parseTarget } from "../../../src/db/target.ts";
+import { TICKER_CHANNEL, tickerLockHolder } from "../../../src/engine/ticker/lock.ts";
+import {
+  type ClusterOptions,
+  runClusterTicker,
+  runTicker,
+  type TickerOptions,
+} from "../../../src/engine/ticker/ticker.ts";
+import { lendDatabases, type LentDatabase } from "../../harness/pair.ts";
+import { waitFor } from "../../harness/wait_for.ts";
+
+const PERIODS = {
+  tickPeriodMs: 20,
+  maintPeriodMs: 100,
+  retryPeriodMs: 100,
+  checkPeriodMs: 100,
+  statsPeriodMs: 60_000,
+  errorPauseMaxMs: 1_000,
+  lockTimeoutMs: 1_000,
+  connectionLifetimeMs: 60_000,
+  reloadCount: 0,
+};
+
+/** A ticker that runs beside the test. */
+class Running {
+  readonly #end = new AbortController();
+  readonly log: string[] = [];
+  readonly done: Promise<void>;
+  isReady = false;
+  error: unknown = null;
+
+  constructor(start: (common: typeof PERIODS & Pick<TickerOptions, "log" | "signal" | "ready">) => Promise<void>) {
+    const note = (message: string) => void this.log.push(message);
+    const log: Logger = { ...silentLog, info: note, warning: note, error: note };
+    this.done = start({ ...PERIODS, log, signal: this.#end.signal, ready: () => void (this.isReady = true) })
+      .catch((error) => void (this.error = error));
+    running.push(this);
+  }
+
+  static one(
+    database: LentDatabase,
+    whenTaken: TickerOptions["whenTaken"],
+    own: Partial<TickerOptions> = {},
+  ): Running {
+    return new Running((common) => runTicker({ ...common, target: parseTarget(database.dsn()), whenTaken, ...own }));
+  }
+
+  async ready(): Promise<this> {
+    await waitFor(() => this.isReady || this.error !== null, { what: "the ticker to be ready", timeoutMs: 20_000 });
+    if (this.error !== null) throw this.error;
+    return this;
+  }
+
+  async stop(): Promise<void> {
+    this.#end.abort();
+    await this.done;
+  }
+}
+
+const running: Running[] = [];
+afterEach(async () => void await Promise.all(running.splice(0).map((each) => each.stop())));
+
+async function install(database: LentDatabase): Promise<void> {
+  await using db = await openSql(parseTarget(database.dsn()));
+  await installSchemas(db, { log: silentLog });
+}
+
+async function ticks(database: LentDatabase, queue: string): Promise<number> {
+  return Number(
+    await database.sql(
+      `select count(*) from pgq.tick t join pgq.queue q on q.queue_id = t.tick_queue where q.queue_name = '${queue}'`,
+    ),
+  );
+}
+
+async function createQueue(database: LentDatabase, queue: string): Promise<void> {
+  await database.sql(`select pgq.create_queue('${queue}');
+    select pgq.set_queue_config('${queue}', 'ticker_max_lag', '0.01 seconds')`);
+}
+
+/** An event, and how long its tick takes in ms. */
+async function latencyMs(database: LentDatabase, queue: string): Promise<number> {
+  const before = await ticks(database, queue);
+  await database.sql(`select pgq.insert_event('${queue}', 't', 'd')`);
+  const startMs = performance.now();
+  await waitFor(async () => await ticks(database, queue) > before, { what: `a tick of ${queue}`, pollMs: 5 });
+  return performance.now() - startMs;
+}
+
+describe("the ticker of one database", () => {
+  let database: LentDatabase;
+
+  beforeAll(async () => {
+    [database] = await lendDatabases(1);
+    await install(database);
+    await createQueue(database, "q");
+  });
+
+  it("ticks soon while events come", async () => {
+    const ticker = await Running.one(database, "fail").ready();
+    await latencyMs(database, "q");
+    expect(await latencyMs(database, "q")).toBeLessThan(500);
+    expect(ticker.log).toEqual([]);
+  });
+
+  it("looks at once when it is told to, however long its period", async () => {
+    await Running.one(database, "fail", { tickPeriodMs: 60_000 }).ready();
+    const told = setInterval(() => void database.sql(`notify ${TICKER_CHANNEL}`), 100);
+    try {
+      expect(await latencyMs(database, "q")).toBeLessThan(5_000);
+    } finally {
+      clearInterval(told);
+    }
+  });
+
+  it("is the only one: a second one is refused", async () => {
+    await Running.one(database, "fail").ready();
+    const second = Running.one(database, "fail");
+    await second.done;
+    expect(second.error).toBeInstanceOf(SkyqError);
+    expect((second.error as SkyqError).fault).toBe("already-running");
+    expect((second.error as SkyqError).message).toMatch(/another ticker works on this database \(server process \d+/);
+  });
+
+  it("takes over from one that stands by, which goes on when it ends", async () => {
+    const beside = await Running.one(database, "stand-by").ready();
+    const dedicated = await Running.one(database, "fail").ready();
+    expect(beside.log.join("\n")).toContain("A dedicated ticker takes over");
+    await latencyMs(database, "q");
+    await dedicated.stop();
+    await using db = await openSql(parseTarget(database.dsn()));
+    await waitFor(async () => await tickerLockHolder(db) !== null, { what: "the other to go on", timeoutMs: 20_000 });
+    await latencyMs(database, "q");
+  });
+
+  it("comes back after its connection was cut", async () => {
+    const ticker = await Running.one(database, "fail").ready();
+    await database.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'skyq ticker'");
+    await waitFor(() => ticker.log.some((line) => line.startsWith("Ticker failed")), { what: "the log to tell" });
+    expect(await latencyMs(database, "q")).toBeLessThan(10_000);
+  });
+
+  it("does not let a queue or an operation that fails stop the others", async () => {
+    await createQueue(database, "bad");
+    await createQueue(database, "z");
+    await database.sql(`
+      create table public.worked (q text);
+      create function public.works(q text) returns integer language sql as
+        $$ insert into public.worked values (q) returning 0 $$;
+      update pgq.queue set queue_extra_maint = '{no.such_function,public.works}' where queue_name = 'q';
+      update pgq.tick set tick_snapshot = '9000000000:9000000000:', tick_time = now() - interval '1 hour'
+       where tick_queue = (select queue_id from pgq.queue where queue_name = 'bad')`);
+    const ticker = await Running.one(database, "fail").ready();
+    await waitFor(() => ticker.log.some((line) => line.startsWith('Cannot tick queue "bad"')), {
+      what: "the bad queue to be told",
+    });
+    await waitFor(async () => Number(await database.sql("select count(*) from public.worked")) > 1, {
+      what: "the second operation",
+      timeoutMs: 20_000,
+    });
+    expect(ticker.log.join("\n")).toContain("Maintenance no.such_function(q) failed");
+    expect(await latencyMs(database, "z")).toBeLessThan(5_000);
+    await database.sql("select pgq.drop_queue('bad'); select pgq.drop_queue('z')");
+  });
+
+  it("puts events that were to be retried back into their queue", async () => {
+    await database.sql("update pgq.queue set queue_extra_maint = null where queue_name = 'q'");
+    await Running.one(database, "fail").ready();
+    await database.sql("select pgq.register_consumer('q', 'c')");
+    await latencyMs(database, "q");
+    await database.sql(`
+      select pgq.batch_retry(pgq.next_batch('q', 'c'), 0);
+      select pgq.finish_batch(sub_batch) from pgq.subscription`);
+    await waitFor(
+      async () => (await database.sql("select count(*) from pgq.event_template where ev_retry = 1")).trim() === "1",
+      {
+        what: "the event to come again",
+      },
+    );
+  });
+});
+
+describe("the ticker of a cluster", () => {
+  const cluster = (databases: readonly string[], first: LentDatabase) =>
+    new Running((common) => {
+      const options: ClusterOptions = {
+        ...common,
+        whenTaken: "wait",
+        databases,
+        initialTarget: parseTarget(first.cluster.dsn("template1")),
+        targetOf: (name) => parseTarget(first.cluster.dsn(name)),
+      };
+      return runClusterTicker(options);
+    });
+
+  it("serves databases and queues as they come and go, whatever is wrong with others", async () => {
+    const [one, , two] = await lendDatabases(3);
+    await install(one);
+    await createQueue(one, "q");
+    const names = [one.name, two.name, "no_such_database"];
+    const ticker = await cluster(names, one).ready();
+    await latencyMs(one, "q");
+    expect(ticker.log.join("\n")).toContain("no_such_database: Ticker failed");
+    await install(two);
+    await createQueue(two, "late");
+    await latencyMs(two, "late");
+    await createQueue(two, "later");
+    await latencyMs(two, "later");
+    names.splice(1);
+    await waitFor(() => ticker.log.some((line) => line.includes("no longer served")), { what: "the second to go" });
+    await two.drop();
+    await latencyMs(one, "q");
+  });
+
+  it("finds all databases by itself", async () => {
+    const [one] = await lendDatabases(1);
+    await install(one);
+    await createQueue(one, "q");
+    const ticker = await cluster([], one).ready();
+    await latencyMs(one, "q");
+    expect(ticker.log.join("\n")).toContain(`${one.name}: Ticking`);
+  });
+
+  it("is refused when another one has everything", async () => {
+    const [one] = await lendDatabases(1);
+    await install(one);
+    await Running.one(one, "fail").ready();
+    const second = cluster([one.name], one);
+    await second.done;
+    expect((second.error as SkyqError).fault).toBe("already-running");
+  });
+});
