@@ -28,8 +28,8 @@ begin
         return;
     end if;
     if v_is_root then
-        insert into londiste.seq_info as s (queue_name, seq_name, local, last_value) values (i_queue_name, v_name, true, 0)
-            on conflict (queue_name, seq_name) do update set local = true;
+        insert into londiste.seq_info as s (queue_name, seq_name, local, last_value) values (i_queue_name, v_name, true, pgq.seq_getval(v_name))
+            on conflict (queue_name, seq_name) do update set local = true, last_value = excluded.last_value;
         perform 1 from londiste.root_check_seqs(i_queue_name);
     else
         if v_known.queue_name is null then
@@ -120,15 +120,18 @@ $$;
 create or replace function londiste.root_check_seqs(i_queue_name text, i_buffer bigint,
                                                     out ret_code integer, out ret_note text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
--- Publishes the value of each sequence that has come within i_buffer of what was published, 3 * i_buffer ahead, so that
--- a node that takes over does not give numbers again. A buffer below 10 means 10000.
+-- Publishes the value of each sequence that has come within i_buffer of what was published, 3 * i_buffer ahead in its
+-- own direction, so that a node that takes over does not give numbers again. A buffer below 10 means 10000; a sequence
+-- with little room gets a hundredth of its range. Nothing beyond a sequence's bounds is published.
 -- Returns:   100 done
 -- Errors:    402 not on the root · 404 no such queue
 declare
     v_buffer bigint := case when i_buffer >= 10 then i_buffer else 10000 end;
     v_node_type text;
     v_seq record;
-    v_reached bigint;
+    v_reached numeric;
+    v_step numeric;
+    v_value bigint;
 begin
     select n.node_type into v_node_type from pgq_node.node_info n where n.queue_name = i_queue_name;
     if not found then
@@ -139,17 +142,24 @@ begin
         return;
     end if;
     for v_seq in
-        select s.seq_name, s.last_value from londiste.seq_info s
-         where s.queue_name = i_queue_name and s.local and londiste.find_seq_oid(s.seq_name) is not null
+        select s.seq_name, s.last_value, q.seqmin::numeric as low, q.seqmax::numeric as high,
+               sign(q.seqincrement::numeric) as direction
+          from londiste.seq_info s
+          join pg_sequence q on q.seqrelid = londiste.find_seq_oid(s.seq_name)
+         where s.queue_name = i_queue_name and s.local
          order by s.nr
-           for update
+           for update of s
     loop
         v_reached := pgq.seq_getval(v_seq.seq_name);
-        if v_reached + v_buffer >= v_seq.last_value then
-            update londiste.seq_info s set last_value = v_reached + 3 * v_buffer
-             where s.queue_name = i_queue_name and s.seq_name = v_seq.seq_name;
-            perform pgq.insert_event(i_queue_name, 'londiste.update-seq', (v_reached + 3 * v_buffer)::text, v_seq.seq_name,
-                                     null, null, null);
+        v_step := v_seq.direction * least(v_buffer, ceil((v_seq.high - v_seq.low) / 100));
+        if (v_reached + v_step - v_seq.last_value) * v_seq.direction >= 0 then
+            v_value := least(v_seq.high, greatest(v_seq.low, v_reached + 3 * v_step));
+            if v_value <> v_seq.last_value then
+                update londiste.seq_info s set last_value = v_value
+                 where s.queue_name = i_queue_name and s.seq_name = v_seq.seq_name;
+                perform pgq.insert_event(i_queue_name, 'londiste.update-seq', v_value::text, v_seq.seq_name,
+                                         null, null, null);
+            end if;
         end if;
     end loop;
     select 100, 'Sequences updated' into ret_code, ret_note;
