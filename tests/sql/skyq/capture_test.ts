@@ -375,14 +375,6 @@ describe("a captured table", () => {
       create trigger g after insert or update or delete on w
         for each row execute function pgq.logutriga('generic', 'backup')`);
     // A generated function shows these in one style, for the subscriber's sake; the generic one follows the session.
-    for (
-      const setting of [
-        "datestyle = 'ISO, MDY'",
-        "intervalstyle = postgres",
-        "extra_float_digits = 1",
-        "lc_monetary = 'C'",
-      ]
-    ) await sql.unsafe(`alter function pgq.logutriga() set ${setting}`);
     await database.current.pinLogutriga(true);
     const settings = [
       "",
