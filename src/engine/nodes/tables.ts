@@ -3,7 +3,7 @@
 import { SkyqError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
 import { sleep } from "../../base/time.ts";
-import { one } from "../../db/queryable.ts";
+import { one, type Queryable } from "../../db/queryable.ts";
 import { quoteFullName } from "../../db/quote.ts";
 import type { SqlConnection } from "../../db/sql.ts";
 import {
@@ -57,15 +57,21 @@ async function localTables(db: SqlConnection, queue: string): Promise<string[]> 
   return (await getTableList(db, queue)).filter((row) => row.local).map((row) => row.table_name);
 }
 
+/** How changes are logged: once per row, once per statement, or as skyq thinks best. */
+export const CAPTURE_MODES = ["auto", "row", "statement"] as const;
+export type CaptureMode = (typeof CAPTURE_MODES)[number];
+
 /**
  * Puts tables of the provider under replication: trigger and registration, each table in a transaction of its own.
  * Everything that can be known before is checked before the first one.
+ * @param options `capture` of a table that is added already is changed
  * @returns false when something was refused; the log says what
  */
 export async function addProviderTables(
   db: SqlConnection,
   queue: string,
   selection: Selection,
+  options: { capture: CaptureMode },
   log: Logger,
 ): Promise<boolean> {
   await requireRoot(db, queue);
@@ -76,7 +82,9 @@ export async function addProviderTables(
   let isRefused = chosen.unknown.length > 0;
   for (const table of chosen.names) {
     if (registered.has(table)) {
-      if (!selection.all) log.info(`Table ${table} already added`);
+      if (selection.all) continue;
+      log.info(`Table ${table} already added`);
+      if (options.capture !== "auto") await setCapture(db, queue, table, options.capture, log);
       continue;
     }
     const problem = unfitness(table, await readStructure(db, table));
@@ -89,11 +97,26 @@ export async function addProviderTables(
   if (isRefused && !selection.all) return false;
   for (const table of wanted) {
     log.info(`Adding ${table}`);
-    const ret = await db.transaction((tx) => localAddTable(tx, queue, table, []));
+    const ret = await db.transaction(async (tx) => {
+      const added = await localAddTable(tx, queue, table, []);
+      if (options.capture !== "auto") await setCapture(tx, queue, table, options.capture, log);
+      return added;
+    });
     if (ret.ret_code >= 300) log.warning(ret.ret_note);
   }
   if (wanted.length === 0 && !isRefused && selection.all) log.info("Nothing to add: every table is added already");
   return !isRefused;
+}
+
+async function setCapture(db: Queryable, queue: string, table: string, mode: CaptureMode, log: Logger): Promise<void> {
+  const { captures } = await one<{ captures: string | null }>(
+    db,
+    `select skyq.create_capture($1, $2, coalesce((select c.trigger_args from skyq.capture c
+                                                   where c.queue_name = $1 and c.table_name = $2), '{}'), $3) as captures`,
+    [queue, table, mode],
+  );
+  if (captures === null) log.warning(`${table}: needs the generic trigger, --capture=${mode} has no effect`);
+  else log.info(`${table}: captured once per ${captures}`);
 }
 
 /** Why a table cannot be replicated from here, null when it can. */

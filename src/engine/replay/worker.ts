@@ -19,6 +19,7 @@ import { decideReplay, formatState, parseState } from "../copy/handover.ts";
 import { CopyManager } from "../copy/manager.ts";
 import { removeStrayCopyConsumers } from "../copy/table_copy.ts";
 import { applyBatch } from "./batch.ts";
+import { mendCaptures } from "./captures.ts";
 import { openProvider, openSubscriber } from "./connections.ts";
 import { restoreFkeys } from "./fkeys.ts";
 import { takeJobLock } from "./job_lock.ts";
@@ -340,6 +341,7 @@ class ReplaySession {
       this.#nextHousekeepingMs = nowMs + HOUSEKEEPING_PERIOD_MS;
       await removeStrayCopyConsumers(provider, subscriber, { queue, worker: this.#options.worker, log });
       await restoreFkeys(subscriber, queue, log);
+      await mendCaptures(provider, { queue, log, lockTimeoutMs: this.#options.lockTimeoutMs });
     }
     if (nowMs >= this.#nextSequencesMs) {
       this.#nextSequencesMs = nowMs + SEQUENCE_ROUNDS * Math.max(this.#options.loopDelayMs, 100);
