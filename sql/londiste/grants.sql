@@ -7,7 +7,8 @@ declare
     v_grantees text;
 begin
     for v_role in
-        select r.name, r.parent from (values ('londiste_writer', 'pgq_admin'), ('londiste_reader', 'pgq_reader')) r (name, parent)
+        select r.name, r.parent
+          from (values ('londiste_writer', 'pgq_admin'), ('londiste_reader', 'pgq_reader')) r (name, parent)
     loop
         begin
             if pg_catalog.to_regrole(v_role.name) is null then

@@ -77,7 +77,8 @@ begin
         end if;
     end if;
 
-    v_function := 'pgq.' || case when v_flags ~ 'Q' then 'sqltriga' when v_flags ~ 'J' then 'jsontriga' else 'logutriga' end;
+    v_function := 'pgq.'
+               || case when v_flags ~ 'Q' then 'sqltriga' when v_flags ~ 'J' then 'jsontriga' else 'logutriga' end;
     v_events := case when v_is_skip or v_flags ~ 'B' then 'BEFORE ' else 'AFTER ' end || array_to_string(array[
         case when v_flags ~ 'I' then 'INSERT' end, case when v_flags ~ 'D' then 'DELETE' end,
         case when v_flags ~ 'U' then 'UPDATE' end], ' OR ');

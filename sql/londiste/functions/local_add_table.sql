@@ -8,7 +8,8 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 --            see below · virtual_table register only, there is no table · those of create_trigger()
 -- Returns:   200 added or there already · 301 added, but another trigger fires first
 -- Errors:    400 no such queue, no primary key, partitioned · 404 no such table, not in the queue · 405 unclear what to
---            merge, table in use for another · 410 added with other arguments · those of create_trigger(). Nothing is changed then.
+--            merge, table in use for another · 410 added with other
+--            arguments · those of create_trigger(). Nothing is changed then.
 -- Locks:     as create_trigger()
 declare
     v_name text := londiste.make_fqname(i_table_name);
@@ -43,7 +44,8 @@ begin
         elsif londiste.find_table_oid(v_dest) is null then
             select 404, 'Table does not exist: ' || v_dest into ret_code, ret_note;
             return;
-        elsif londiste.find_column_types(v_dest) !~ 'k' and not exists (select from unnest(v_args) a where a like 'pkey=%') then
+        elsif londiste.find_column_types(v_dest) !~ 'k'
+              and not exists (select from unnest(v_args) a where a like 'pkey=%') then
             select 400, 'Primary key missing on table: ' || v_dest into ret_code, ret_note;
             return;
         end if;
@@ -57,7 +59,8 @@ begin
     if v_known.local then
         if coalesce(v_known.dest_table, v_name) <> v_dest
            or substring(i_table_attrs from '(?:^|&)handler=([^&]*)')
-              is distinct from substring(v_known.table_attrs from '(?:^|&)handler=([^&]*)') and i_table_attrs is not null then
+              is distinct from substring(v_known.table_attrs from '(?:^|&)handler=([^&]*)')
+              and i_table_attrs is not null then
             select 410, format('Table %s already added, but with different args: dest_table=%s attrs=%s', v_name,
                                coalesce(v_known.dest_table, v_name), coalesce(v_known.table_attrs, ''))
               into ret_code, ret_note;

@@ -37,7 +37,8 @@ begin
           from pg_catalog.pg_depend d
           join pg_catalog.pg_class c on c.oid = d.objid and c.relkind = 'S'
           join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-         where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjsubid > 0
+         where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+           and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjsubid > 0
            and d.refobjid = londiste.find_table_oid(v_dest)
     loop
         perform 1 from londiste.seq_info s

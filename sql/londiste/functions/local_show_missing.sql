@@ -14,7 +14,8 @@ begin
                and n.nspname !~ '^pg_'
                and not exists (
                    select from londiste.table_info t
-                    where t.queue_name = i_queue_name and coalesce(t.dest_table, t.table_name) = n.nspname || '.' || c.relname)
+                    where t.queue_name = i_queue_name
+                      and coalesce(t.dest_table, t.table_name) = n.nspname || '.' || c.relname)
                and not exists (
                    select from londiste.seq_info s
                     where s.queue_name = i_queue_name and s.seq_name = n.nspname || '.' || c.relname)

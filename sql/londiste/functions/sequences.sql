@@ -28,7 +28,8 @@ begin
         return;
     end if;
     if v_is_root then
-        insert into londiste.seq_info as s (queue_name, seq_name, local, last_value) values (i_queue_name, v_name, true, pgq.seq_getval(v_name))
+        insert into londiste.seq_info as s (queue_name, seq_name, local, last_value)
+        values (i_queue_name, v_name, true, pgq.seq_getval(v_name))
             on conflict (queue_name, seq_name) do update set local = true, last_value = excluded.last_value;
         perform 1 from londiste.root_check_seqs(i_queue_name);
     else
