@@ -122,9 +122,14 @@ export class Job implements AsyncDisposable {
     );
   }
 
+  /** Waits until everything that was committed before this call has been replayed, whatever state tables are in. */
+  async finished(timeoutMs = 60_000): Promise<void> {
+    await this.#explained(() => finishedAll(this.provider, { queue: this.queue, consumer: this.name, timeoutMs }));
+  }
+
   /** Waits until all tables are `ok` and everything that was committed before this call has been replayed. */
   async caughtUp(timeoutMs = 60_000): Promise<void> {
-    await this.#explained(() => finishedAll(this.provider, { queue: this.queue, consumer: this.name, timeoutMs }));
+    await this.finished(timeoutMs);
     await this.allOk(timeoutMs);
   }
 

@@ -66,6 +66,12 @@ class Gate implements AsyncDisposable {
       ) > 0, { what: "the copy to reach the gate", timeoutMs: 60_000 });
   }
 
+  /** Lets those who wait go on. */
+  async open(): Promise<void> {
+    await this.sql`delete from public.gate`;
+    await this.sql`select pg_advisory_unlock(4711)`;
+  }
+
   /** Nobody who was waiting gets through: their sessions end first, as they soon would without their client. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.database.sql(
@@ -144,6 +150,25 @@ describe("copy and hand-over", () => {
     }
     await job.allOk(120_000);
     await writer.stop();
+    await expectEqualAndClean();
+  }, 180_000);
+
+  it("hands over exactly when the replay is several batches ahead of the copy", async () => {
+    await using writer = new Writer(job.provider, () => change(++changeCount));
+    const { length } = job.log;
+    {
+      await using gate = await Gate.close(job.subscriber, "catching-up");
+      await job.run("subscriber", "resync", "conf.ini", "copied");
+      await gate.reached();
+      // The copy has found the end of the queue and is about to say so; meanwhile the end moves on.
+      for (let batches = 4; batches > 0; batches--) await job.finished();
+      await gate.open();
+      await job.allOk();
+    }
+    await writer.stop();
+    const tick = (state: string) =>
+      Number(new RegExp(`copied status changed to '${state}:(\\d+)'`).exec(job.log.slice(length))?.[1]);
+    expect(tick("do-sync") - tick("wanna-sync")).toBeGreaterThan(1);
     await expectEqualAndClean();
   }, 180_000);
 
