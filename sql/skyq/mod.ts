@@ -11,6 +11,7 @@ import captureArgs from "./functions/_capture_args.sql" with { type: "text" };
 import shape from "./functions/_shape.sql" with { type: "text" };
 import shapeHolds from "./functions/_shape_holds.sql" with { type: "text" };
 import rowExpression from "./functions/_row_expression.sql" with { type: "text" };
+import encoded from "./functions/_encoded.sql" with { type: "text" };
 import equality from "./functions/_equality.sql" with { type: "text" };
 import changeExpression from "./functions/_change_expression.sql" with { type: "text" };
 import keyRefusal from "./functions/_key_refusal.sql" with { type: "text" };
@@ -46,6 +47,7 @@ export const skyq: SqlSchema = {
   functions: [
     // Our own copy: where the original extension brings schema pgq, it has no such function.
     pgqUrlencode.replaceAll("pgq._urlencode", "skyq._urlencode"),
+    encoded,
     // what a table is like
     quoted,
     nameList,

@@ -41,8 +41,8 @@ begin
             when 'bytea'::regtype then
                 $x$case current_setting('bytea_output') when 'hex' then '%%5cx' || encode(%1$s, 'hex') $x$
                 || $x$else skyq._urlencode(%1$s::text) end$x$
-            when 'text'::regtype then 'skyq._urlencode(%s)'
-            when 'varchar'::regtype then 'skyq._urlencode(%s::text)'
+            when 'text'::regtype then 'skyq._encoded(%s)'
+            when 'varchar'::regtype then 'skyq._encoded(%s::text)'
         end;
         v_parts := v_parts || case
             when v_column.type = 'bool'::regtype then
