@@ -4,5 +4,6 @@
  */
 export function benchOnce(name: string, work: () => Promise<void>): void {
   let done: Promise<void> | null = null;
-  Deno.bench({ name, n: 1, warmup: 0 }, () => done ??= work());
+  // Deno would not wait for a function that is not async by itself.
+  Deno.bench({ name, n: 1, warmup: 0 }, async () => await (done ??= work()));
 }
