@@ -1,9 +1,9 @@
 /** A table's copy is killed in each of its states, and at random moments, while applications write. */
 import { beforeAll, describe, expect, it } from "vitest";
-import postgres from "postgres";
-import { lendDatabases, type LentDatabase } from "../../harness/pair.ts";
+import { lendDatabases } from "../../harness/pair.ts";
 import { seeded } from "../../harness/seed.ts";
 import { waitFor } from "../../harness/wait_for.ts";
+import { Gate, gateSql } from "../gate.ts";
 import { Job, size } from "../job.ts";
 import { Writer } from "../writer.ts";
 
@@ -15,20 +15,17 @@ const ROWS = `
   insert into copied select n, n, repeat('note ', n % 20) from generate_series(1, ${ROW_COUNT}) n;
   insert into other values (0, 0);`;
 
-/** Whoever wants to move table "copied" out of the state that the gate names waits at the gate while it is held. */
-const GATE = `
-  create table public.gate (state text);
-  create function public.pass_gate() returns trigger language plpgsql as $$
-  begin
-    if exists (select from public.gate where old.merge_state like state || '%') then
-      perform pg_advisory_xact_lock(4711);
-    end if;
-    return new;
-  end $$;
-  create trigger pass_gate before update on londiste.table_info for each row
-    when (old.table_name = 'public.copied' and new.merge_state is distinct from old.merge_state)
-    execute function public.pass_gate();
-  alter table londiste.table_info enable always trigger pass_gate;`;
+const STATES = ["in-copy", "catching-up", "wanna-sync", "do-sync"] as const;
+
+/** Whoever wants to move table "copied" out of a state waits at the gate of its name. */
+const GATES = STATES.map((state) =>
+  gateSql({
+    name: state,
+    table: "londiste.table_info",
+    condition: `old.table_name = 'public.copied' and old.merge_state like '${state}%'
+      and new.merge_state is distinct from old.merge_state`,
+  })
+).join("\n");
 
 /** Inserts, updates, deletes, and key changes, in both tables. */
 function change(n: number): string {
@@ -42,48 +39,6 @@ function change(n: number): string {
 
 let changeCount = 0;
 
-/** A lock of our own session, so that the product's session waits for as long as we like. */
-class Gate implements AsyncDisposable {
-  private constructor(readonly database: LentDatabase, readonly sql: postgres.Sql) {}
-
-  static async close(database: LentDatabase, state: string): Promise<Gate> {
-    const { host, port, superuser: user } = database.cluster;
-    const sql = postgres({ host, port, user, database: database.name, max: 1, onnotice: () => {} });
-    await sql`select pg_advisory_lock(4711)`;
-    await sql`delete from public.gate`;
-    await sql`insert into public.gate values (${state})`;
-    return new Gate(database, sql);
-  }
-
-  /** Waits until somebody waits at the gate: the table then is in the gate's state, and was told to leave it. */
-  async reached(): Promise<void> {
-    await waitFor(async () =>
-      Number(
-        await this.database.sql(
-          `select count(*) from pg_locks l join pg_database d on d.oid = l.database and d.datname = current_database()
-          where l.locktype = 'advisory' and l.objid = 4711 and not l.granted`,
-        ),
-      ) > 0, { what: "the copy to reach the gate", timeoutMs: 60_000 });
-  }
-
-  /** Lets those who wait go on. */
-  async open(): Promise<void> {
-    await this.sql`delete from public.gate`;
-    await this.sql`select pg_advisory_unlock(4711)`;
-  }
-
-  /** Nobody who was waiting gets through: their sessions end first, as they soon would without their client. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.database.sql(
-      `delete from public.gate;
-       select pg_terminate_backend(l.pid) from pg_locks l
-        where l.locktype = 'advisory' and l.objid = 4711 and not l.granted
-          and l.database = (select oid from pg_database where datname = current_database())`,
-    );
-    await this.sql.end({ timeout: 5 });
-  }
-}
-
 describe("copy and hand-over", () => {
   let job: Job;
 
@@ -93,7 +48,7 @@ describe("copy and hand-over", () => {
     await provider.sql(SCHEMA + ROWS);
     await subscriber.sql(SCHEMA);
     await job.install();
-    await subscriber.sql(GATE);
+    await subscriber.sql(GATES);
     job.startReplay();
     await job.add("other");
     await job.allOk();
@@ -115,7 +70,7 @@ describe("copy and hand-over", () => {
     expect((await job.subscriber.sql("select consumer_name from pgq_node.get_consumer_info('q')")).trim()).toBe("job");
   }
 
-  it.each(["in-copy", "catching-up", "wanna-sync", "do-sync"])(
+  it.each(STATES)(
     "goes on after kill -9 in state %s",
     async (state) => {
       await using writer = new Writer(job.provider, () => change(++changeCount));
