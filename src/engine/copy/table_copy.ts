@@ -80,6 +80,7 @@ class TableCopy implements AsyncDisposable {
         provider,
         subscriber,
         codec: await EventCodec.create({ arenaBytes: CATCH_UP_ARENA_BYTES }),
+        largeCodec: { codec: null, rowBytes: 0 },
         plans: new Plans(subscriber),
         log,
         takes: (row) => row.table_name === table,

@@ -53,6 +53,9 @@ export async function* readPieces(
   yield* reader.end();
 }
 
+/** A codec for larger events than this is not kept from one batch to the next. */
+const LARGE_ROW_KEPT_BYTES = 32 * 1024 * 1024;
+
 class PieceReader {
   readonly #path: Path;
   readonly #tables: TakenTables;
@@ -87,6 +90,7 @@ class PieceReader {
     yield* this.#handOut();
     yield* this.#settle();
     this.#leaveLargeCodec();
+    if (this.#path.largeCodec.rowBytes > LARGE_ROW_KEPT_BYTES) this.#path.largeCodec.codec = null;
   }
 
   /** Scans what was pushed; comes back when the part wants more bytes. */
@@ -173,7 +177,16 @@ class PieceReader {
   }
 
   async #enterLargeCodec(bytes: number): Promise<void> {
-    this.#codec = await EventCodec.createForRow(bytes);
+    const kept = this.#path.largeCodec;
+    if (kept.codec === null || kept.rowBytes < bytes) {
+      // Some more than asked for: large events seldom come alone, and memory given back is not had back at once.
+      kept.rowBytes = Math.ceil(bytes * 1.25);
+      kept.codec = null;
+      kept.codec = await EventCodec.createForRow(kept.rowBytes);
+    }
+    this.#codec = kept.codec;
+    for (const part of this.#codec.parts) part.reset();
+    this.#codec.resetRegistry();
     this.#plans = new Map();
     const [roomy] = this.#codec.parts;
     this.#part.moveRestTo(roomy);

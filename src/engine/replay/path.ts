@@ -22,6 +22,8 @@ export interface Path {
   readonly provider: WireConnection;
   readonly subscriber: WireConnection;
   readonly codec: EventCodec;
+  /** Made when an event does not fit `codec`, and kept for the next one of its kind. */
+  readonly largeCodec: { codec: EventCodec | null; rowBytes: number };
   /** Statements for the subscriber's tables, kept for the life of its connection. */
   readonly plans: Plans;
   readonly log: Logger;

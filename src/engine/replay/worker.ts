@@ -166,6 +166,7 @@ class ReplaySession {
         provider,
         subscriber,
         codec: await EventCodec.create({ arenaBytes: options.arenaBytes }),
+        largeCodec: { codec: null, rowBytes: 0 },
         plans: new Plans(subscriber),
         log,
         takes: (row) => row.merge_state === "ok",
