@@ -45,16 +45,18 @@ export function commandHelp(command: Command): string {
   if (Object.keys(command.options).length > 0) parts.push(`Options\n${optionList(command.options)}`);
   if (command.daemon) parts.push(`Options of daemons\n${optionList(DAEMON_OPTIONS)}`);
   const common = command.config === "none" ? COMMON_OPTIONS : { ...COMMON_OPTIONS, ...CONFIG_OPTIONS };
-  parts.push(`Options of every command\n${optionList(common)}`);
+  const letters = new Set(Object.values(command.options).map(({ alias }) => alias));
+  parts.push(`Options of every command\n${optionList(common, letters)}`);
   parts.push(`Examples\n${command.examples.map((line) => `  ${line}\n`).join("")}`);
   return parts.join("\n");
 }
 
-function optionList(options: OptionSpecs): string {
+/** @param taken letters that mean something else here */
+function optionList(options: OptionSpecs, taken: ReadonlySet<string | undefined> = new Set()): string {
   const rows = Object.entries(options).map(([property, spec]): [string, string] => {
     const names = [longName(property), ...spec.aliases ?? []].map((name) => `--${name}`);
     const value = spec.kind === "flag" ? "" : ` ${valueName(spec)}`;
-    const letter = spec.alias === undefined ? "    " : `-${spec.alias}, `;
+    const letter = spec.alias === undefined || taken.has(spec.alias) ? "    " : `-${spec.alias}, `;
     return [`${letter}${names.join(", ")}${value}`, spec.help + defaultNote(spec)];
   });
   return columns(rows, Math.min(34, Math.max(...rows.map(([name]) => name.length))));

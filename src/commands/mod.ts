@@ -288,6 +288,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./failed_drop.ts").then((module) => module.failedDrop),
   },
   {
+    group: "Queues",
+    name: "console",
+    summary: "Administer queues by typing statements, as qadmin does",
+    load: () => import("./console.ts").then((module) => module.console),
+  },
+  {
     group: "Config",
     name: "config show",
     summary: "Print every config value as it is understood, and where it came from",

@@ -1,8 +1,8 @@
 import { SkyqError } from "../base/errors.ts";
 import { defineCommand } from "../cli/command.ts";
+import { dropQueueAndLimits } from "../engine/queue_admin/drop.ts";
 import { requireQueue } from "../engine/queue_admin/names.ts";
-import { consumerStates, dropQueue } from "../queue/pgq.ts";
-import { dropQueuePolicy, hasSkyq } from "../queue/skyq.ts";
+import { consumerStates } from "../queue/pgq.ts";
 import { QUEUE_ARG, withQueues } from "./_database.ts";
 
 export const queueDrop = defineCommand({
@@ -23,10 +23,7 @@ export const queueDrop = defineCommand({
           hint: "Unregister them first, or use --force.",
         });
       }
-      await db.transaction(async (tx) => {
-        await dropQueue(tx, queue, options.force);
-        if (await hasSkyq(tx)) await dropQueuePolicy(tx, queue);
-      });
+      await dropQueueAndLimits(db, queue, options.force);
       ctx.log.info(`Dropped queue "${queue}"`);
     });
   },

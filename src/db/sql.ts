@@ -45,6 +45,15 @@ export interface Transaction extends Queryable {
   exec(sql: string): Promise<void>;
 }
 
+/** A result as a person reads it: values as the server prints them, null for NULL. */
+export interface TypedResult {
+  /** Empty when the statement returns no rows. */
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly (string | null)[])[];
+  /** The server's word for what was done, with a count where it has one: `UPDATE 3`. */
+  readonly command?: string;
+}
+
 /** One session. A lost connection is not opened again: every call says so from then on. */
 export class SqlConnection implements Queryable {
   readonly serverVersion: number;
@@ -99,6 +108,18 @@ export class SqlConnection implements Queryable {
   async exec(sql: string): Promise<void> {
     if (this.#isInTransaction) throw new Error("The connection is in a transaction: use the transaction's own query");
     await this.#run(sql, [], true);
+  }
+
+  /** Runs one statement that somebody typed, transaction control included. COPY from or to the client is not for it. */
+  async typed(sql: string): Promise<TypedResult> {
+    if (this.#isInTransaction) throw new Error("The connection is in a transaction: use the transaction's own query");
+    const result = await this.#run(sql, [], true);
+    const rows = result as unknown as (Buffer | null)[][];
+    return {
+      columns: (result.columns ?? []).map(({ name }) => name),
+      rows: rows.map((row) => row.map((value) => value?.toString("utf8") ?? null)),
+      command: [result.command, result.count].filter((part) => part != null).join(" "),
+    };
   }
 
   /** Runs `work` between BEGIN and COMMIT; rolls back when it throws. */
@@ -178,6 +199,8 @@ export class SqlConnection implements Queryable {
 interface RawResult {
   readonly columns: readonly { name: string; type: number }[];
   readonly command: string;
+  /** Rows, null where the command has no number. */
+  readonly count: number | null;
 }
 
 /** postgres.js with everything decided here that it would else take from the environment or do by itself. */

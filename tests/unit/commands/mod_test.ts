@@ -42,7 +42,9 @@ for (const entry of COMMANDS) {
       const frame = { ...optionsOf({ ...command, options: {} }) };
       for (const property of Object.keys(command.options)) expect(Object.keys(frame)).not.toContain(property);
       const letters = Object.values(all).flatMap(({ alias }) => alias ?? []);
-      expect(new Set(letters).size).toBe(letters.length);
+      // psql's -h is the host; --help is still there.
+      const taken = letters.filter((letter, index) => letters.indexOf(letter) !== index);
+      expect(taken).toEqual(entry.name === "console" ? ["h"] : []);
       expect(readOptions(["--help"], all).values.has("help")).toBe(true);
     });
 
