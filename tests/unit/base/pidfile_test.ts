@@ -66,9 +66,9 @@ describe("acquirePidfile()", () => {
   }
 
   it("takes a zombie for dead", async () => {
-    // Its parent, the sleeping shell, never asks how it ended.
+    // Its parent, a sleep by the time it ends, never asks how it ended.
     const parent = new Deno.Command("bash", {
-      args: ["-c", "true & echo $!; exec sleep 30"],
+      args: ["-c", "sleep 0.3 & echo $!; exec sleep 30"],
       stdout: "piped",
     }).spawn();
     const reader = parent.stdout.getReader();
