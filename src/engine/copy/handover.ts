@@ -45,16 +45,20 @@ export interface ReplayDecision {
  * What the replay does about its tables before it applies the batch that ends with tick `cur`.
  * @param cur null when it holds no batch: copies can begin, but no hand-over can
  * @param parallelCopies how many copies may be in progress at once, ≥ 1
+ * @param failing tables whose copy fails at present: they take up no place, so that no table keeps others from theirs
  */
 export function decideReplay(
   tables: readonly StateOfTable[],
   cur: bigint | null,
   parallelCopies: number,
+  failing: ReadonlySet<string> = new Set(),
 ): ReplayDecision {
   const changes: { table: string; from: MergeState; to: MergeState }[] = [];
   const copies: string[] = [];
   let wait = false;
-  const inProgress = tables.filter(({ state }) => state.name !== "new" && state.name !== "ok");
+  const inProgress = tables.filter(({ table, state }) =>
+    state.name !== "new" && state.name !== "ok" && !failing.has(table)
+  );
   let free = parallelCopies - inProgress.length;
   for (const { table, state } of tables) {
     switch (state.name) {

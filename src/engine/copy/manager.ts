@@ -40,6 +40,11 @@ export class CopyManager {
     return this.#running.get(table)?.error ?? null;
   }
 
+  /** Tables whose copy failed the last time it was tried. */
+  get failing(): ReadonlySet<string> {
+    return new Set([...this.#running].filter(([, running]) => running.error !== null).map(([table]) => table));
+  }
+
   /** Ends one table's task and waits for its end. */
   async stop(table: string): Promise<void> {
     const running = this.#running.get(table);

@@ -270,7 +270,7 @@ class ReplaySession {
     for (;;) {
       const rows = (await getTableList(subscriber, queue)).filter((row) => row.local);
       const tables = rows.map((row) => ({ table: row.table_name, state: parseState(row.merge_state) }));
-      const decision = decideReplay(tables, batch?.tickId ?? null, parallelCopies);
+      const decision = decideReplay(tables, batch?.tickId ?? null, parallelCopies, this.#copies.failing);
       for (const change of decision.changes) {
         const moved = await moveTableState(subscriber, {
           queue,

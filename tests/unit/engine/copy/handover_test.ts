@@ -28,6 +28,14 @@ describe("decideReplay()", () => {
     expect(decision.wait).toBe(false);
   });
 
+  it("lets no failing copy keep others from theirs", () => {
+    const tables = [table("bad", "in-copy"), table("b", null)];
+    expect(decideReplay(tables, 5n, 1).changes).toEqual([]);
+    const decision = decideReplay(tables, 5n, 1, new Set(["bad"]));
+    expect(decision.changes.map((change) => change.table)).toEqual(["b"]);
+    expect(decision.copies).toEqual(["bad", "b"]);
+  });
+
   it("calls a waiting copy to its own batch, and waits", () => {
     const decision = decideReplay([table("a", "wanna-sync:7")], 7n, 1);
     expect(decision.changes[0]!.to).toEqual({ name: "do-sync", tick: 7n });
