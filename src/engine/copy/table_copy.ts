@@ -8,11 +8,11 @@ import { quoteFullName } from "../../db/quote.ts";
 import type { Target } from "../../db/target.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
 import { dropTableFkey, findTableFkeys, getTableList, moveTableState, type TableRow } from "../../queue/londiste.ts";
-import { finishBatch, forceTick, getConsumerInfo, registerConsumer, unregisterConsumer } from "../../queue/pgq.ts";
+import { forceTick, getConsumerInfo, registerConsumer, unregisterConsumer } from "../../queue/pgq.ts";
 import { getConsumerState, registerTargetConsumer, unregisterTargetConsumer } from "../../queue/pgq_node.ts";
-import { applyBatch } from "../replay/batch.ts";
+import { replayBatch } from "../replay/batch.ts";
 import { openProvider, openSubscriber } from "../replay/connections.ts";
-import { openBatch } from "../replay/open.ts";
+import { type OpenBatch, openBatch } from "../replay/open.ts";
 import type { Path } from "../replay/path.ts";
 import { Plans } from "../replay/plan.ts";
 import { decideCopy, formatState, type MergeState, parseState } from "./handover.ts";
@@ -119,16 +119,13 @@ class TableCopy implements AsyncDisposable {
       await this.#resume();
       const batch = await openBatch(this.#path);
       if (batch?.isApplied) {
-        await finishBatch(provider, batch.batchId);
-        this.#tickOfLastBatch = batch.tickId;
+        await this.#replay(batch);
         continue;
       }
       const decision = decideCopy(state, batch?.tickId ?? this.#tickOfLastBatch, batch === null);
       switch (decision.act) {
         case "apply":
-          await applyBatch(this.#path, batch!);
-          await finishBatch(provider, batch!.batchId);
-          this.#tickOfLastBatch = batch!.tickId;
+          await this.#replay(batch!);
           break;
         case "change":
           if (await this.#move(row, state, decision.to) && decision.done) {
@@ -147,6 +144,11 @@ class TableCopy implements AsyncDisposable {
       }
       if (subscriber.isClosed) throw new SkyqError("connection-lost", `Copy of "${table}" lost the subscriber`);
     }
+  }
+
+  async #replay(batch: OpenBatch): Promise<void> {
+    await replayBatch(this.#path, batch);
+    this.#tickOfLastBatch = batch.tickId;
   }
 
   async #tableRow(): Promise<TableRow | null> {

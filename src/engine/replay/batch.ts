@@ -6,28 +6,27 @@ import { setConsumerCompleted } from "../../queue/pgq_node.ts";
 import { applyPart } from "./apply.ts";
 import { applyEvent } from "./events.ts";
 import { fetchEvents } from "./fetch.ts";
-import { openBatch } from "./open.ts";
+import type { OpenBatch } from "./open.ts";
 import { readPieces, takenTables } from "./parts.ts";
 import type { BatchStats, Path } from "./path.ts";
 
 /**
- * Moves one batch from provider to subscriber. Rows and the "applied" mark commit together on the subscriber, so a
- * crash before `finishBatch` replays nothing: the next call sees the mark.
- * @returns what the batch did, `null` when no batch is ready
+ * Moves one open batch (step 1) from provider to subscriber. Rows and the "applied" mark commit together on the
+ * subscriber, so a crash before `finishBatch` replays nothing: the next one to open the batch sees the mark.
+ * @returns what the batch did, `null` when the subscriber had it already
  * @throws {SkyqError} `apply-conflict` with the event that cannot be applied; the subscriber is as it was
  */
-export async function replayBatch(path: Path): Promise<BatchStats | null> {
-  const batch = await openBatch(path); //                         1 pgq.next_batch
-  if (batch === null) return null;
-  const stats = batch.isApplied ? newStats() : await applyBatch(path, batch);
-  await finishBatch(path.provider, batch.batchId); //             7 pgq.finish_batch
+export async function replayBatch(path: Path, batch: OpenBatch): Promise<BatchStats | null> {
+  const stats = batch.isApplied ? null : await applyBatch(path, batch);
+  // Step 7 of 7: the provider may forget the batch.
+  await finishBatch(path.provider, batch.batchId);
   return stats;
 }
 
 /** Steps 2 to 6: one subscriber transaction. */
-export async function applyBatch(path: Path, batch: Batch): Promise<BatchStats> {
+async function applyBatch(path: Path, batch: Batch): Promise<BatchStats> {
   const { subscriber } = path;
-  const stats = newStats();
+  const stats: BatchStats = { count: 0, ignored: 0, missedRows: 0, ordered: 0 };
   await subscriber.exec("begin");
   try {
     const tables = takenTables(path, await getTableList(subscriber, path.queue));
@@ -47,15 +46,12 @@ export async function applyBatch(path: Path, batch: Batch): Promise<BatchStats> 
     } finally {
       await applying;
     }
-    await setConsumerCompleted(subscriber, path.queue, path.consumer, batch.tickId); // 6 pgq_node
+    // Step 6 of 7: the mark goes with the rows.
+    await setConsumerCompleted(subscriber, path.queue, path.consumer, batch.tickId);
     await subscriber.exec("commit");
     return stats;
   } catch (error) {
     if (!subscriber.isClosed) await subscriber.exec("rollback").catch(() => {});
     throw error;
   }
-}
-
-function newStats(): BatchStats {
-  return { count: 0, ignored: 0, missedRows: 0, ordered: 0 };
 }

@@ -1,5 +1,5 @@
-// Steps 3 and 4 of 7: bytes to events to the net effect per key. The work is done in WebAssembly; here a batch is cut
-// into parts that fit the arenas, and the structure of each table's events is looked up when it is first met.
+// Step 3 of 7, and step 4 of 7: bytes to events to the net effect per key. The work is done in WebAssembly; here a batch
+// is cut into parts that fit the arenas, and the structure of each table's events is looked up when it is first met.
 
 import { SkyqError } from "../../base/errors.ts";
 import { EventCodec, type EventPart } from "../../codec/event_codec.ts";

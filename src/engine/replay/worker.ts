@@ -7,7 +7,7 @@ import { EventCodec } from "../../codec/event_codec.ts";
 import type { Target } from "../../db/target.ts";
 import { WireConnection } from "../../db/wire/connection.ts";
 import { getTableList, moveTableState, rootCheckSeqs } from "../../queue/londiste.ts";
-import { finishBatch, forceTick } from "../../queue/pgq.ts";
+import { forceTick } from "../../queue/pgq.ts";
 import {
   getConsumerState,
   getNodeInfo,
@@ -18,13 +18,13 @@ import {
 import { decideReplay, formatState, parseState } from "../copy/handover.ts";
 import { CopyManager } from "../copy/manager.ts";
 import { removeStrayCopyConsumers } from "../copy/table_copy.ts";
-import { applyBatch } from "./batch.ts";
+import { replayBatch } from "./batch.ts";
 import { mendCaptures } from "./captures.ts";
 import { openProvider, openSubscriber } from "./connections.ts";
 import { restoreFkeys } from "./fkeys.ts";
 import { takeJobLock } from "./job_lock.ts";
 import { type OpenBatch, openBatch } from "./open.ts";
-import type { BatchStats, Path } from "./path.ts";
+import type { Path } from "./path.ts";
 import { parseSnapshot, seesAllOf } from "./snapshot.ts";
 import { Plans } from "./plan.ts";
 
@@ -225,7 +225,7 @@ class ReplaySession {
    * @returns false when there was nothing to do
    */
   async step(): Promise<boolean> {
-    const { queue, provider, subscriber, log } = this.#path;
+    const { queue, subscriber, log } = this.#path;
     const state = await getConsumerState(subscriber, queue, this.#options.worker);
     if (state !== null && !state.uptodate) await setConsumerUptodate(subscriber, queue, this.#options.worker);
     if (state?.paused) return false;
@@ -237,9 +237,7 @@ class ReplaySession {
 
     const startedMs = performance.now();
     const idleS = (Date.now() - this.#lastBatchEndedMs) / 1000;
-    let stats: BatchStats | null = null;
-    if (!batch.isApplied) stats = await applyBatch(this.#path, batch);
-    await finishBatch(provider, batch.batchId);
+    const stats = await replayBatch(this.#path, batch);
     this.#lastBatchEndedMs = Date.now();
     if (stats !== null) {
       log.stat({
