@@ -1,5 +1,5 @@
 import { SkyqError } from "../base/errors.ts";
-import { didYouMean } from "../config/nearest.ts";
+import { didYouMean } from "../base/nearest.ts";
 import type { Command, OptionSpec, OptionSpecs } from "./command.ts";
 
 /** Options that every command takes. */

@@ -1,5 +1,5 @@
 import { EXIT, SkyqError } from "../base/errors.ts";
-import { didYouMean } from "../config/nearest.ts";
+import { didYouMean } from "../base/nearest.ts";
 import type { ArgSpec, Command, CommandEntry } from "./command.ts";
 import { checkChoice, COMMON_OPTIONS, CONFIG_OPTIONS, optionsOf, type ReadOptions, readOptions } from "./options.ts";
 

@@ -11,7 +11,7 @@ import {
   REQUIRED,
   SECTIONS,
 } from "./keys.ts";
-import { didYouMean } from "./nearest.ts";
+import { didYouMean } from "../base/nearest.ts";
 
 /** Where a value came from; later ones win. */
 export type Source = "default" | "file" | "environment" | "--set";

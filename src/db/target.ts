@@ -4,6 +4,7 @@
  */
 import { userInfo } from "node:os";
 import { SkyqError } from "../base/errors.ts";
+import { didYouMean } from "../base/nearest.ts";
 
 export type SslMode = "disable" | "allow" | "prefer" | "require" | "verify-ca" | "verify-full";
 export type SessionAttrs = "any" | "read-write" | "read-only" | "primary" | "standby" | "prefer-standby";
@@ -284,8 +285,8 @@ function checkValue(name: string, value: string): void {
 
 function setKeyword(settings: Settings, name: string, value: string): void {
   if (!Object.hasOwn(KEYWORDS, name)) {
-    const near = nearest(name, Object.keys(KEYWORDS));
-    throw badDsn(`unknown keyword "${name}"`, near === null ? {} : { hint: `Did you mean "${near}"?` });
+    const hint = didYouMean(name, Object.keys(KEYWORDS));
+    throw badDsn(`unknown keyword "${name}"`, hint === undefined ? {} : { hint });
   }
   settings.set(name, value);
 }
@@ -531,25 +532,4 @@ function matches(field: string, value: string): boolean {
 
 function unescape(field: string): string {
   return field.replace(/\\(.)/g, "$1");
-}
-
-/** The name that differs in the fewest letters, if they are few. */
-function nearest(name: string, names: readonly string[]): string | null {
-  const ranked = names.map((candidate) => ({ candidate, distance: editDistance(name.toLowerCase(), candidate) }));
-  ranked.sort((a, b) => a.distance - b.distance);
-  const best = ranked[0];
-  return best !== undefined && best.distance <= Math.max(2, Math.floor(name.length / 3)) ? best.candidate : null;
-}
-
-function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let row = 1; row <= a.length; row++) {
-    const current = [row];
-    for (let column = 1; column <= b.length; column++) {
-      const change = previous[column - 1]! + (a[row - 1] === b[column - 1] ? 0 : 1);
-      current.push(Math.min(change, previous[column]! + 1, current[column - 1]! + 1));
-    }
-    previous = current;
-  }
-  return previous[b.length]!;
 }

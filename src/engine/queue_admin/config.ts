@@ -2,7 +2,7 @@
 
 import { SkyqError } from "../../base/errors.ts";
 import { formatBytes, formatSeconds } from "../../base/units.ts";
-import { didYouMean } from "../../config/nearest.ts";
+import { didYouMean } from "../../base/nearest.ts";
 import type { Transaction } from "../../db/sql.ts";
 import type { Queryable } from "../../db/queryable.ts";
 import { queueInfo, setQueueConfig } from "../../queue/pgq.ts";

@@ -1,7 +1,7 @@
 // What has to be there before anything can be done to it.
 
 import { SkyqError } from "../../base/errors.ts";
-import { didYouMean } from "../../config/nearest.ts";
+import { didYouMean } from "../../base/nearest.ts";
 import { one, type Queryable } from "../../db/queryable.ts";
 import { type ConsumerState, consumerStates, queueInfo } from "../../queue/pgq.ts";
 import { hasSkyq } from "../../queue/skyq.ts";
