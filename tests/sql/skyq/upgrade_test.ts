@@ -1,0 +1,47 @@
+/** A database of an earlier version comes to the same shape as a fresh one. */
+import { describe, expect, it } from "vitest";
+import { silentLog } from "../../../src/base/log.ts";
+import { installSchemas } from "../../../src/db/install.ts";
+import { openSql, type SqlConnection } from "../../../src/db/sql.ts";
+import { parseTarget } from "../../../src/db/target.ts";
+import { lendDatabases } from "../../harness/pair.ts";
+
+const SHAPE = `
+  select c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || ' '
+         || coalesce(pg_get_expr(d.adbin, d.adrelid), '') || case when a.attnotnull then ' not null' else '' end
+         || ' ' || coalesce(c.relacl::text, '') as line
+    from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+   where c.relnamespace = 'skyq'::regnamespace and c.relkind in ('r', 'i', 'S')
+  union all
+  select conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
+    from pg_constraint where connamespace = 'skyq'::regnamespace
+  union all
+  select p.oid::regprocedure || ' ' || coalesce(p.proacl::text, '') from pg_proc p where p.pronamespace = 'skyq'::regnamespace
+  order by 1`;
+
+async function shape(db: SqlConnection): Promise<string[]> {
+  return (await db.query<{ line: string }>(SHAPE)).map((row) => row.line);
+}
+
+describe("installSchemas() on a database of the first version", () => {
+  it("makes what a fresh one has, dead letters and limits included", async () => {
+    const [fresh, , old] = await lendDatabases(3);
+    await using a = await openSql(parseTarget(fresh.dsn()));
+    await using b = await openSql(parseTarget(old.dsn()));
+    for (const db of [a, b]) await installSchemas(db, { log: silentLog });
+    await b.exec(`
+      drop table skyq.failed_event, skyq.queue_policy;
+      drop function skyq.event_failed, skyq.failed_event_retry, skyq.failed_event_drop, skyq.maint_queue_policy,
+                    skyq.set_queue_policy, skyq.rotation_holders, skyq.queue_size, skyq._drop_consumer;
+      delete from skyq.migration where schema_name = 'skyq' and id = 1`);
+    expect(await shape(b)).not.toEqual(await shape(a));
+    const report = await installSchemas(b, { log: silentLog });
+    expect(report.schemas.find(({ name }) => name === "skyq")).toEqual({
+      name: "skyq",
+      state: "updated",
+      migrations: 1,
+    });
+    expect(await shape(b)).toEqual(await shape(a));
+  });
+});
