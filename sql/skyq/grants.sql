@@ -26,11 +26,15 @@ begin
             execute 'grant execute on function ' || v_function || ' to pgq_admin';
         end if;
     end loop;
-    -- What a consumer may do with its own events.
-    if pg_catalog.to_regrole('pgq_reader') is not null
-       and pg_catalog.has_function_privilege(current_user, 'skyq.event_failed(bigint, bigint, text)',
-                                             'execute with grant option') then
-        grant execute on function skyq.event_failed(bigint, bigint, text) to pgq_reader;
+    -- What a consumer may do with its own events, and what whoever watches may know.
+    if pg_catalog.to_regrole('pgq_reader') is not null then
+        for v_function in
+            select f from unnest(array['skyq.event_failed(bigint, bigint, text)', 'skyq.queue_size(text)',
+                                       'skyq.rotation_holders(text)']) f
+             where pg_catalog.has_function_privilege(current_user, f, 'execute with grant option')
+        loop
+            execute 'grant execute on function ' || v_function || ' to pgq_reader';
+        end loop;
     end if;
 end;
 $grants$;

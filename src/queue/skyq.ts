@@ -1,11 +1,15 @@
 import { one, type Queryable } from "../db/queryable.ts";
 import type { Event } from "./pgq.ts";
 
-/** Whether the schema's limits and dead letters are there: a database of the original may have schema pgq only. */
+/**
+ * Whether the schema's limits and dead letters are there and open to this role: a database of the original may have
+ * schema pgq only.
+ */
 export async function hasSkyq(db: Queryable): Promise<boolean> {
   return (await one<{ there: boolean }>(
     db,
-    "select to_regprocedure('skyq.rotation_holders(text)') is not null as there",
+    `select coalesce(has_function_privilege(to_regprocedure('skyq.rotation_holders(text)'), 'execute'), false)
+            and has_table_privilege(to_regclass('skyq.queue_policy'), 'select') as there`,
   )).there;
 }
 

@@ -18,9 +18,13 @@ export async function requirePgq(db: Queryable): Promise<void> {
 /** @throws {SkyqError} `not-installed` where limits and dead letters are needed and schema skyq is missing or old */
 export async function requireSkyq(db: Queryable): Promise<void> {
   if (await hasSkyq(db)) return;
-  throw new SkyqError("not-installed", "Cannot use limits and dead letters: schema skyq is missing or older", {
-    hint: "Run `skyq queue upgrade`; it leaves the queues as they are.",
-  });
+  throw new SkyqError(
+    "not-installed",
+    "Cannot use limits and dead letters: schema skyq is missing, older or closed to this role",
+    {
+      hint: "Run `skyq queue upgrade`, which leaves the queues as they are; the role has to be a member of pgq_admin.",
+    },
+  );
 }
 
 /** @throws {SkyqError} `not-found` with the nearest name */

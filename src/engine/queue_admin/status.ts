@@ -75,7 +75,7 @@ export async function readStatus(db: Queryable, queue: string | null): Promise<D
   const warnings = longTransactions.map(transactionWarning);
   if (!isComplete) {
     warnings.push(
-      "Schema skyq is missing or older: sizes, limits and holders of the rotation are not known. Run `skyq queue upgrade`",
+      "Schema skyq is missing, older or closed to this role: sizes, limits and holders of the rotation are not known",
     );
   }
 

@@ -241,6 +241,28 @@ describe("queue status", () => {
   });
 });
 
+describe("roles", () => {
+  it("show as much as they may see, and say what they may not", async () => {
+    const role = `watcher_${database.name}`;
+    await database.sql(`create role ${role} login`);
+    try {
+      Deno.writeTextFileSync(`${dir}/watcher.ini`, `[skyq]\ndb = ${database.dsn(role)}\n`);
+      const closed = await run("queue status watcher.ini");
+      expect([closed.code, closed.stdout.includes("closed to this role")]).toEqual([0, true]);
+      expect((await run("queue create watcher.ini nope")).stderr).toContain("permission denied");
+      expect((await run("failed list watcher.ini")).stderr).toContain("a member of pgq_admin");
+      await database.sql(`grant pgq_reader to ${role}`);
+      const open = await ok("queue status watcher.ini");
+      expect(open).not.toContain("closed to this role");
+      expect(open).toMatch(/^mail .* kB$/m);
+      await ok("consumer register watcher.ini mail watcher");
+      await ok("consumer unregister watcher.ini mail watcher");
+    } finally {
+      await database.sql(`drop owned by ${role}; drop role ${role}`);
+    }
+  });
+});
+
 describe("limits of a queue", () => {
   it("are looked after by maintenance: pause, drop-consumer, and what is normal again", async () => {
     const maintain = () => database.sql("select skyq.maint_queue_policy('mail')");

@@ -105,6 +105,14 @@ async function produceAndCheck(database: LentDatabase, told: () => string): Prom
   expect((await database.sql("select count(*) from noted where retry = 1 and data not like '%7'")).trim()).toBe("0");
 }
 
+/** Waits for a rotation since the queue was made: both of its steps were in one transaction then. */
+async function rotated(database: LentDatabase): Promise<void> {
+  const condition = "queue_switch_step2 > queue_switch_step1";
+  await waitFor(async () => (await database.sql(`select ${condition} from pgq.queue`)).trim() === "t", {
+    what: "a rotation",
+  });
+}
+
 describe("a database installed by skyq", () => {
   const title = "serves the C ticker and a Python consumer";
   if (!hasPgqd || !hasPython) {
@@ -129,9 +137,7 @@ describe("a database installed by skyq", () => {
     await using pgqd = new Program("pgqd", [`${dir}/pgqd.ini`]);
     await using consumer = pythonConsumer(database);
     await produceAndCheck(database, () => pgqd.output + consumer.output);
-    await waitFor(async () => (await database.sql("select queue_cur_table from pgq.queue")).trim() !== "0", {
-      what: "a rotation",
-    });
+    await rotated(database);
     await waitFor(
       async () => (await database.sql("select full_since is not null from skyq.queue_policy")).trim() === "t",
       {
@@ -166,9 +172,7 @@ describe("a database where the original extension was created", () => {
       await using consumer = pythonConsumer(database);
       await produceAndCheck(database, () => ticker.stderr + consumer.output);
     }
-    await waitFor(async () => (await database.sql("select queue_cur_table from pgq.queue")).trim() !== "0", {
-      what: "a rotation",
-    });
+    await rotated(database);
     expect(ticker.stderr).not.toMatch(/ERROR/);
     expect((await skyq(["queue", "status", file])).stdout).toMatch(/^q +3\/0\.5s/m);
   });
