@@ -37,6 +37,17 @@ begin
         when sqlstate 'SQ000' then null;
     end;
 
+    -- A snapshot does not list its own transaction among those that run. Where a later one has ended already it would
+    -- count as seen, and events that follow in it would be in this batch and, since the ticks that others make meanwhile
+    -- do not see it, in a later one again.
+    if pg_catalog.txid_visible_in_snapshot(pg_catalog.txid_current(), o_snapshot) then
+        select pg_catalog.format('%s:%s:%s', pg_catalog.txid_snapshot_xmin(o_snapshot),
+                                 pg_catalog.txid_snapshot_xmax(o_snapshot),
+                                 pg_catalog.string_agg(x.txid::text, ',' order by x.txid))::txid_snapshot
+          into o_snapshot
+          from (select pg_catalog.txid_snapshot_xip(o_snapshot) union select pg_catalog.txid_current()) x (txid);
+    end if;
+
     select t.tick_id into v_newest
       from (select p.tick_id, p.tick_snapshot from pgq.tick p
              where p.tick_queue = i_queue_id and p.tick_id < o_tick_id order by p.tick_id desc limit 1) t

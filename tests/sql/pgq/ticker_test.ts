@@ -111,6 +111,22 @@ describe("ticking", () => {
     expect(await db.value("setup", "select count(*) from pgq.tick")).toBeGreaterThan(100);
   });
 
+  it("does not see the transaction it is made in, also when a later one has ended", async () => {
+    await always();
+    await db.rows("slow", "begin");
+    const own = await db.value("slow", "select txid_current()");
+    await db.rows("setup", "select txid_current()");
+    const tick = await db.value("slow", "select pgq.ticker('q')");
+    await db.rows("slow", "select pgq.insert_event('q', 't', 'after the tick')");
+    await db.rows("slow", "commit");
+    expect(
+      await db.value(
+        "setup",
+        `select txid_visible_in_snapshot(${own}, t.tick_snapshot) from pgq.tick t where t.tick_id = ${tick}`,
+      ),
+    ).toBe(false);
+  });
+
   it("a tick in an open transaction does not hold up other tickers", async () => {
     await always();
     await db.rows("slow", "begin");
