@@ -1,5 +1,5 @@
-import { EXIT, SkyqError } from "../base/errors.ts";
-import { didYouMean } from "../base/nearest.ts";
+import { SkyqError } from "../base/errors.ts";
+import { didYouMean, nearest } from "../base/nearest.ts";
 import type { ArgSpec, Command, CommandEntry } from "./command.ts";
 import { checkChoice, COMMON_OPTIONS, CONFIG_OPTIONS, optionsOf, type ReadOptions, readOptions } from "./options.ts";
 
@@ -16,17 +16,6 @@ export type Request =
     readonly args: readonly string[];
     readonly options: ReadOptions["values"];
   };
-
-/** A wrong line in the manual's own words, which scripts look for: those have always come with status 1. */
-export class ManualError extends SkyqError {
-  constructor(message: string, hint?: string) {
-    super("usage", message, { hint });
-  }
-
-  override get exit(): number {
-    return EXIT.failed;
-  }
-}
 
 /** The commands of pgqadm by our names; `ticker` is called the same. */
 const PGQADM_COMMANDS: Readonly<Record<string, string>> = {
@@ -64,7 +53,7 @@ function withOurName(argv: readonly string[]): readonly string[] {
 /**
  * Reads `COMMAND [SUBCOMMAND] CONFIG [ARGS…]` or `CONFIG COMMAND [SUBCOMMAND] [ARGS…]`, options anywhere.
  * @param configFirst which order wins where both would do; otherwise a config with a command's name is `./name`
- * @throws {SkyqError} `usage`, with exit status 1 for the manual's own texts
+ * @throws {SkyqError} `usage`
  */
 export async function parseCommandLine(
   argv: readonly string[],
@@ -94,7 +83,7 @@ export async function parseCommandLine(
 
 /** A wrong option says how the command is meant to be called. */
 function withUsage(error: unknown, command: Command): unknown {
-  if (!(error instanceof SkyqError) || error instanceof ManualError || error.hint?.includes("Usage:")) return error;
+  if (!(error instanceof SkyqError) || error.hint?.includes("Usage:")) return error;
   const hint = [error.hint, `Usage: ${usageLine(command)}`].filter((part) => part !== undefined).join("\n      ");
   return new SkyqError("usage", error.message, { hint });
 }
@@ -146,22 +135,22 @@ function fit(command: Command, { values, words }: ReadOptions, configFirst: bool
   if (values.has("help")) return { kind: "help", topic: command.name };
   const isComplete = !values.has("ini") && !["reload", "stop", "kill"].some((option) => values.has(option));
   if (config === null && command.config !== "none" && !values.has("ini")) {
-    throw new ManualError("need config file, use --help for help", `Usage: ${usageLine(command)}`);
+    throw usage("need config file, use --help for help", `Usage: ${usageLine(command)}`);
   }
   if (isComplete) checkArgs(command, rest);
   return { kind: "run", command, config, args: rest, options: values };
 }
 
 function checkArgs(command: Command, args: readonly string[]): void {
-  const usage = (message: string) => new SkyqError("usage", message, { hint: `Usage: ${usageLine(command)}` });
+  const wrong = (message: string) => usage(message, `Usage: ${usageLine(command)}`);
   command.args.forEach((spec, index) => {
     const given = spec.many ? args.slice(index) : args.slice(index, index + 1);
-    if (spec.required && given.length === 0) throw usage(`Cannot run "${command.name}": ${spec.name} is missing`);
+    if (spec.required && given.length === 0) throw wrong(`Cannot run "${command.name}": ${spec.name} is missing`);
     for (const text of given) checkChoice(spec.name, text, spec.choices);
   });
   const takesMany = command.args.at(-1)?.many ?? false;
   if (!takesMany && args.length > command.args.length) {
-    throw usage(`Cannot run "${command.name}": one word too many, "${args[command.args.length]}"`);
+    throw wrong(`Cannot run "${command.name}": one word too many, "${args[command.args.length]}"`);
   }
 }
 
@@ -194,9 +183,29 @@ function helpTopic(words: readonly Word[], commands: readonly CommandEntry[]): s
   throw unknownCommand(texts.join(" "), commands);
 }
 
-function unknownCommand(text: string, commands: readonly CommandEntry[]): ManualError {
-  const known = [...commands.map(({ name }) => name), ...groupsOf(commands)];
-  return new ManualError(`Unknown command '${text}', use --help for help`, didYouMean(text, known));
+function usage(message: string, hint?: string): SkyqError {
+  return new SkyqError("usage", message, { hint });
+}
+
+function unknownCommand(text: string, commands: readonly CommandEntry[]): SkyqError {
+  const known = [...commands.map(({ name }) => name), ...groupsOf(commands), "help", "--version"];
+  return usage(`Unknown command '${text}', use --help for help`, didYouMean(text, known, mentioning(text, known)));
+}
+
+/** How many names a hint lists. */
+const NAMES_SHOWN_MAX = 4;
+
+/** The names one word of which is meant: the same, one that begins so, or one that is near, in this order. */
+function mentioning(text: string, known: readonly string[]): string | undefined {
+  const wordsIn = (name: string) => name.replace(/^--/, "").split(" ");
+  const tests = [
+    (word: string) => word === text,
+    (word: string) => text.length > 1 && word.startsWith(text),
+    (word: string) => nearest(text, [word]) !== null,
+  ];
+  const found = tests.map((test) => known.filter((name) => wordsIn(name).some(test))).find(({ length }) => length > 0);
+  if (found === undefined) return undefined;
+  return `Did you mean ${found.slice(0, NAMES_SHOWN_MAX).map((name) => `"${name}"`).join(" or ")}?`;
 }
 
 /** No word of the line is a command: `--help` and `--version` need none, everything else is an error. */
@@ -213,16 +222,16 @@ function withoutCommand(argv: readonly string[], words: readonly Word[], command
     const list = subcommandsOf(group.text, commands);
     const next = words[words.indexOf(group) + 1]?.text;
     const all = `Known: ${list.join(", ")}.`;
-    if (next === undefined || looksLikeFile(next)) throw new ManualError("need subcommand", all);
-    throw new ManualError("bad subcommand", didYouMean(next, list) ?? all);
+    if (next === undefined || looksLikeFile(next)) throw usage("need subcommand", all);
+    throw usage("bad subcommand", didYouMean(next, list) ?? all);
   }
   const [first, second] = words.map(({ text }) => text);
   if (first === undefined) {
     readOptions(argv, { ...COMMON_OPTIONS, ...CONFIG_OPTIONS });
-    throw new ManualError("need command, use --help for help");
+    throw usage("need command, use --help for help");
   }
   if (!looksLikeFile(first)) throw unknownCommand(first, commands);
-  if (second === undefined) throw new ManualError("need command, use --help for help");
+  if (second === undefined) throw usage("need command, use --help for help");
   throw unknownCommand(second, commands);
 }
 
