@@ -90,11 +90,13 @@ export async function addProviderTables(
     const problem = unfitness(table, await readStructure(db, table));
     if (problem === null) wanted.push(table);
     else if (selection.all) log.warning(problem);
-    else log.error(problem);
-    if (problem !== null) isRefused = true;
+    else {
+      log.error(problem);
+      isRefused = true;
+    }
   }
   // By name it is all or nothing; --all takes what fits.
-  if (isRefused && !selection.all) return false;
+  if (isRefused) return false;
   for (const table of wanted) {
     log.info(`Adding ${table}`);
     const ret = await db.transaction(async (tx) => {
@@ -104,8 +106,8 @@ export async function addProviderTables(
     });
     if (ret.ret_code >= 300) log.warning(ret.ret_note);
   }
-  if (wanted.length === 0 && !isRefused && selection.all) log.info("Nothing to add: every table is added already");
-  return !isRefused;
+  if (wanted.length === 0 && selection.all) log.info("Nothing to add: every table that fits is added already");
+  return true;
 }
 
 async function setCapture(db: Queryable, queue: string, table: string, mode: CaptureMode, log: Logger): Promise<void> {

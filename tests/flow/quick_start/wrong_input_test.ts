@@ -58,8 +58,8 @@ describe("wrong input", () => {
 
   describe("config", () => {
     it("no config", async () => {
-      expect(await refused("provider install", 1)).toContain("need config file");
-      expect(await refused("replay", 1)).toContain("need config file");
+      expect(await refused("provider install", 2)).toContain("need config file");
+      expect(await refused("replay", 2)).toContain("need config file");
     });
 
     it("a config that is not there, or cannot be read, or is none", async () => {
@@ -79,8 +79,8 @@ describe("wrong input", () => {
 
   describe("command line", () => {
     it("an unknown command, with the nearest one", async () => {
-      expect(await refused("reply conf.ini", 1)).toMatch(/Unknown command 'reply'[^]*replay/);
-      expect(await refused("provider instal conf.ini", 1)).toMatch(/bad subcommand[^]*install/);
+      expect(await refused("reply conf.ini", 2)).toMatch(/Unknown command 'reply'[^]*replay/);
+      expect(await refused("provider instal conf.ini", 2)).toMatch(/bad subcommand[^]*install/);
     });
 
     it("an unknown option, with the nearest one", async () => {
@@ -136,8 +136,14 @@ describe("wrong input", () => {
       expect(await job.run("provider", "tables", "conf.ini")).toBe("");
     });
 
+    it("--all takes what fits, and is content with that", async () => {
+      const all = await job.try("provider", "add", "conf.ini", "--all");
+      expect(all.code).toBe(0);
+      expect(all.stderr).toContain("WARNING Table public.keyless has no primary key");
+      expect(await job.run("provider", "tables", "conf.ini")).toBe("public.good\npublic.wide\n");
+    });
+
     it("a table that is added already", async () => {
-      await job.run("provider", "add", "conf.ini", "good", "wide");
       const again = await job.try("provider", "add", "conf.ini", "good");
       expect(again.code).toBe(0);
       expect(again.stderr).toContain("Table public.good already added");
