@@ -1,4 +1,5 @@
-import { SkyqError } from "./errors.ts";
+import { makeDirectoryOf } from "./directory.ts";
+import { messageOf, SkyqError } from "./errors.ts";
 import { formatStat, LOG_LEVELS, type Logger, type LogLevel } from "./log.ts";
 
 export interface LogOptions {
@@ -25,7 +26,7 @@ export interface FileLogger extends Logger {
 const IDENTITY_CHECK_MS = 1000;
 
 /**
- * Opens the log of a job.
+ * Opens the log of a job; the file's directory is made when it is missing.
  * @throws {SkyqError} `config` naming the file, when it cannot be opened for appending
  */
 export function createLogger(options: LogOptions): FileLogger {
@@ -80,10 +81,13 @@ class RotatingFile {
   #open(): Deno.FsFile {
     let file: Deno.FsFile;
     try {
+      makeDirectoryOf(this.path);
       file = Deno.openSync(this.path, { append: true, create: true });
     } catch (cause) {
-      const reason = cause instanceof Deno.errors.NotFound ? "its directory does not exist" : (cause as Error).message;
-      throw new SkyqError("config", `Cannot open log file "${this.path}": ${reason}`, { cause });
+      throw new SkyqError("config", `Cannot open log file "${this.path}": ${messageOf(cause)}`, {
+        hint: 'The user that runs skyq must be able to write there; or set the config key "logfile" to another place.',
+        cause,
+      });
     }
     const info = file.statSync();
     this.#size = info.size;

@@ -1,6 +1,6 @@
 /**
  * What a log is to the rest of the program. Lines read `YYYY-MM-DD HH:MM:SS,mmm PID LEVEL message`, on stderr and in
- * the job's log file alike; `file_log.ts` has the writer.
+ * the log file of a daemon alike; `file_log.ts` has the writer.
  */
 export const LOG_LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];

@@ -1,4 +1,5 @@
-import { SkyqError } from "./errors.ts";
+import { makeDirectoryOf } from "./directory.ts";
+import { messageOf, SkyqError } from "./errors.ts";
 import type { Logger } from "./log.ts";
 
 /**
@@ -17,7 +18,7 @@ export interface Pidfile {
 }
 
 /**
- * Takes the pidfile for this process.
+ * Takes the pidfile for this process; its directory is made when it is missing.
  * @throws {SkyqError} `already-running` when the process that wrote it lives, `config` when it cannot be written
  */
 export function acquirePidfile(path: string, log: Logger): Pidfile {
@@ -25,10 +26,13 @@ export function acquirePidfile(path: string, log: Logger): Pidfile {
   for (;;) {
     let file: Deno.FsFile;
     try {
+      makeDirectoryOf(path);
       file = Deno.openSync(path, { read: true, write: true, create: true });
     } catch (cause) {
-      const reason = cause instanceof Deno.errors.NotFound ? "its directory does not exist" : (cause as Error).message;
-      throw new SkyqError("config", `Cannot write pidfile "${path}": ${reason}`, { cause });
+      throw new SkyqError("config", `Cannot write pidfile "${path}": ${messageOf(cause)}`, {
+        hint: 'The user that runs skyq must be able to write there; or set the config key "pidfile" to another place.',
+        cause,
+      });
     }
     try {
       // The lock is held while judging and replacing, so that of two starters only one takes over a stale file.

@@ -58,7 +58,7 @@ async function runHere({ request, input, config: firstConfig, flags, child }: {
 }): Promise<number> {
   const { command } = request;
   let config = firstConfig;
-  const log = createLogger(logOptions(config, flags, child));
+  const log = createLogger(logOptions(config, { command, flags, child }));
   let pidfile: Pidfile | null = null;
   let stopListening = () => {};
   const end = () => {
@@ -73,7 +73,7 @@ async function runHere({ request, input, config: firstConfig, flags, child }: {
   const reload = () => {
     try {
       const next = loadConfig(input);
-      log.reopen(logOptions(next, flags, child));
+      log.reopen(logOptions(next, { command, flags, child }));
       config = next;
       for (const warning of config.warnings) log.warning(warning);
       log.info("Config reloaded");
@@ -126,11 +126,15 @@ async function runHere({ request, input, config: firstConfig, flags, child }: {
   }
 }
 
-function logOptions(config: Config, { level }: Flags, child: DaemonChild | null): LogOptions {
+/** The log file is the daemon's: what an operator does beside it, and mistypes, is said to the operator alone. */
+function logOptions(
+  config: Config,
+  { command, flags, child }: { command: Command; flags: Flags; child: DaemonChild | null },
+): LogOptions {
   const file = config.get("logfile");
   return {
-    level,
-    file: file === "-" ? null : file,
+    level: flags.level,
+    file: command.daemon && file !== "-" ? file : null,
     sizeMax: config.get("log_size"),
     count: config.get("log_count"),
     console: child === null,

@@ -80,7 +80,7 @@ export const KEYS = {
   logfile: {
     kind: "file",
     default: null,
-    help: "log of the job, besides stderr; a daemon has no other",
+    help: "log of the daemons, besides stderr; one in the background has no other",
     example: "~/log/%(job_name)s.log",
     samples: EVERYWHERE,
   },

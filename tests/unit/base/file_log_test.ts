@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { SkyqError } from "../../../src/base/errors.ts";
 import {
   createLogger,
   type FileLogger,
@@ -93,10 +94,23 @@ describe("createLogger()", () => {
     expect(Deno.readTextFileSync(`${file}.old`)).not.toContain("two");
   });
 
-  it("says that the directory is missing", () => {
-    expect(() => open({ file: `${directory}/no/job.log` })).toThrow(
-      `Cannot open log file "${directory}/no/job.log": its directory does not exist`,
-    );
+  it("makes the directories that are missing", () => {
+    open({ file: `${directory}/a/b/job.log` }).info("there");
+    expect(Deno.readTextFileSync(`${directory}/a/b/job.log`)).toContain("INFO there");
+    expect(Deno.statSync(`${directory}/a/b`).mode! & 0o777 & ~0o755).toBe(0);
+  });
+
+  it("says why it cannot open the file, and what to do", () => {
+    Deno.writeTextFileSync(`${directory}/file`, "");
+    let error: unknown;
+    try {
+      open({ file: `${directory}/file/job.log` });
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(error).toBeInstanceOf(SkyqError);
+    expect((error as SkyqError).message).toMatch(/^Cannot open log file ".*\/file\/job\.log": ./);
+    expect((error as SkyqError).hint).toContain('"logfile"');
   });
 
   it("blots out a password that slipped into a message", () => {

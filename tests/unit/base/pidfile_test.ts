@@ -111,8 +111,16 @@ describe("acquirePidfile()", () => {
     expect(results).toEqual(["lost", "lost", "lost", "lost", "lost", "won"]);
   });
 
-  it("says why it cannot write", () => {
-    const error = failure(() => acquirePidfile(`${directory}/no/job.pid`, silentLog));
-    expect(error?.message).toBe(`Cannot write pidfile "${directory}/no/job.pid": its directory does not exist`);
+  it("makes the directories that are missing", () => {
+    const pidfile = acquirePidfile(`${directory}/a/b/job.pid`, silentLog);
+    expect(Deno.readTextFileSync(`${directory}/a/b/job.pid`)).toMatch(new RegExp(`^${Deno.pid}\n`));
+    pidfile.release();
+  });
+
+  it("says why it cannot write, and what to do", () => {
+    Deno.writeTextFileSync(`${directory}/file`, "");
+    const error = failure(() => acquirePidfile(`${directory}/file/job.pid`, silentLog));
+    expect(error?.message).toMatch(/^Cannot write pidfile ".*\/file\/job\.pid": ./);
+    expect(error?.hint).toContain('"pidfile"');
   });
 });

@@ -108,6 +108,14 @@ describe("skyq -d", () => {
     await waitFor(() => readOr(pidfile, "gone") === "gone", { what: "the end of the pidfile" });
   });
 
+  it("makes the directories of its log and pidfile", async () => {
+    [pidfile, logfile] = [`${directory}/run/a/job.pid`, `${directory}/log/b/job.log`];
+    writeConfig("");
+    expect(await run("work", config, "-d")).toEqual({ code: 0, out: "", err: "" });
+    expect(runningPid()).not.toBeNull();
+    expect(log()).toContain("working in");
+  });
+
   it("needs a pidfile", async () => {
     const { code, err } = await run("work", config, "-d", "--set", "pidfile=");
     expect(code).toBe(1);
@@ -177,12 +185,18 @@ describe("a command in the foreground", () => {
     expect(decoder.decode(stderr)).toContain("step finished");
   });
 
-  it("ends a one-shot command by SIGINT with status 130", async () => {
-    const child = await start("waiting", "once", config);
+  it("ends a one-shot command by SIGINT with status 130, and keeps it out of the daemon's log", async () => {
+    const child = command("once", config).spawn();
+    const stderr = child.stderr.pipeThrough(new TextDecoderStream()).getReader();
+    let said = "";
+    while (!said.includes("INFO waiting")) said += (await stderr.read()).value!;
     expect(readOr(`${pidfile}.setup`, "gone")).toContain(String(child.pid));
     child.kill("SIGINT");
-    expect((await child.output()).code).toBe(130);
+    expect((await child.status).code).toBe(130);
+    await stderr.cancel();
+    await child.stdout.cancel();
     expect(readOr(`${pidfile}.setup`, "gone")).toBe("gone");
+    expect(readOr(logfile, "none")).toBe("none");
   });
 
   it("leaves at once on a second SIGINT within a second", async () => {
