@@ -78,10 +78,16 @@ async function commonColumns(
   const dest = await readColumns(to, copy.destTable, "subscriber");
   const destNames = new Map(dest.map((column) => [column.name, column]));
   const sourceNames = new Set(source.map((column) => column.name));
-  for (const column of source) {
-    if (!destNames.has(column.name)) {
-      copy.log.warning(`Table ${copy.destTable} column ${column.name} does not exist on subscriber`);
-    }
+  const absent = source.filter((column) => !column.generated && !destNames.has(column.name));
+  if (absent.length > 0) {
+    const names = absent.map((column) => column.name).join(", ");
+    throw new SkyqError(
+      "structure",
+      `Cannot copy table "${copy.destTable}": subscriber's table has no column ${names}`,
+      {
+        hint: "Add it there: `skyq subscriber check` lists all differences.",
+      },
+    );
   }
   for (const column of dest) {
     if (!sourceNames.has(column.name)) {

@@ -28,9 +28,13 @@ describe("wrong input", () => {
       await database.sql(`
         create table good (id integer primary key, name text);
         create table keyless (id integer);
-        create table wide (id integer primary key, more text);`);
+        create table wide (id integer primary key, more text);
+        create table surplus (id integer primary key);`);
     }
-    await subscriber.sql("alter table wide drop column more; create table only_here (id integer primary key)");
+    await subscriber.sql(`
+      alter table wide drop column more;
+      alter table surplus add w text not null;
+      create table only_here (id integer primary key)`);
     job = new Job({ provider, subscriber });
     Deno.env.set("PGPASSWORD", PASSWORD);
   });
@@ -140,20 +144,24 @@ describe("wrong input", () => {
       const all = await job.try("provider", "add", "conf.ini", "--all");
       expect(all.code).toBe(0);
       expect(all.stderr).toContain("WARNING Table public.keyless has no primary key");
-      expect(await job.run("provider", "tables", "conf.ini")).toBe("public.good\npublic.wide\n");
+      expect(await job.run("provider", "tables", "conf.ini")).toBe("public.good\npublic.surplus\npublic.wide\n");
     });
 
     it("a table that is added already", async () => {
       const again = await job.try("provider", "add", "conf.ini", "good");
       expect(again.code).toBe(0);
       expect(again.stderr).toContain("Table public.good already added");
-      expect(await job.run("provider", "tables", "conf.ini")).toBe("public.good\npublic.wide\n");
+      expect(await job.run("provider", "tables", "conf.ini")).toBe("public.good\npublic.surplus\npublic.wide\n");
     });
 
     it("a subscriber's table that differs, or that the provider does not send: nothing is added", async () => {
       expect(await refused("subscriber add conf.ini good wide", 1)).toMatch(
         /public\.wide: column more on provider not on/,
       );
+      expect(await refused("subscriber add conf.ini good surplus", 1)).toContain(
+        "column w on subscriber not on provider, and it is NOT NULL",
+      );
+      expect(await refused("subscriber check conf.ini surplus", 3)).toContain("column w on subscriber not on provider");
       expect(await refused("subscriber add conf.ini good only_here", 1)).toContain(
         "public.only_here not attached to queue",
       );
