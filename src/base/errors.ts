@@ -91,3 +91,14 @@ export class SkyqError extends Error {
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/**
+ * The message of any thrown value and the server's DETAIL, which is what names the row: the one to show an operator
+ * where a server refused a row.
+ * @example `…: duplicate key value violates unique constraint "t_pkey" (Key (id)=(1) already exists.)`
+ */
+export function messageWithDetail(error: unknown): string {
+  const message = messageOf(error);
+  const detail = error instanceof SkyqError ? error.facts.detail : undefined;
+  return typeof detail !== "string" || message.includes(detail) ? message : `${message} (${detail})`;
+}

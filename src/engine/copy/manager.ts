@@ -1,4 +1,4 @@
-import { messageOf, SkyqError } from "../../base/errors.ts";
+import { messageWithDetail, SkyqError } from "../../base/errors.ts";
 import { Backoff, sleep } from "../../base/time.ts";
 import { runTableCopy, type TableCopyOptions } from "./table_copy.ts";
 
@@ -76,7 +76,7 @@ export class CopyManager {
         return;
       } catch (error) {
         if (signal.aborted) return;
-        running.error = messageOf(error);
+        running.error = messageWithDetail(error);
         if (Date.now() - startedMs > 60_000) backoff.reset();
         const pauseMs = backoff.next();
         log.error(`Copy of ${table} failed: ${running.error}; next try in ${Math.ceil(pauseMs / 1000)} s`);

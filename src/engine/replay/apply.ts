@@ -1,6 +1,6 @@
 // Step 5 of 7: rows into the subscriber's tables.
 
-import { SkyqError } from "../../base/errors.ts";
+import { messageWithDetail, SkyqError } from "../../base/errors.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
 import type { RowsPiece } from "./parts.ts";
 import type { BatchStats, Path } from "./path.ts";
@@ -106,7 +106,8 @@ async function applyInOrder(
     const event = part.eventAt(error.facts.index);
     throw new SkyqError(
       "apply-conflict",
-      `[ev_id=${event.evId},ev_txid=${event.txid}] Cannot apply event "${event.type}" of table "${event.extra1}": ${error.message}`,
+      `[ev_id=${event.evId},ev_txid=${event.txid}] Cannot apply event "${event.type}" of table "${event.extra1}": ` +
+        messageWithDetail(error),
       {
         hint:
           "Replay stops before this batch and tries again. Mend the row on the subscriber, or copy the table anew " +

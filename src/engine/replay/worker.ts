@@ -1,6 +1,6 @@
 // The replay of one subscriber: batch after batch, until it is told to stop.
 
-import { messageOf, SkyqError } from "../../base/errors.ts";
+import { messageWithDetail, SkyqError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
 import { Backoff, sleep } from "../../base/time.ts";
 import { EventCodec } from "../../codec/event_codec.ts";
@@ -97,14 +97,15 @@ export async function runReplay(options: ReplayOptions): Promise<void> {
         session = null;
         if (!isReady || isFinal(error)) throw error;
         const pauseMs = backoff.next();
+        const message = messageWithDetail(error);
         log.error(
-          `Job ${options.worker} failed: ${messageOf(error)}; ` +
+          `Job ${options.worker} failed: ${message}; ` +
             `${isConnectionFault(error) ? "connecting again" : "next try"} in ${Math.ceil(pauseMs / 1000)} s`,
         );
         if (!(error instanceof SkyqError)) {
           log.error(`This is a bug in skyq: ${error instanceof Error ? error.stack : error}`);
         } else if (error.hint !== undefined) log.info(`hint: ${error.hint}`);
-        await failed?.noteError(messageOf(error));
+        await failed?.noteError(message);
         failed?.destroy();
         await sleep(pauseMs, signal);
       }

@@ -26,7 +26,9 @@ describe("what cannot be copied or applied", () => {
 
   it("a table whose copy fails shows why, and keeps no other table from its copy", async () => {
     await waitFor(async () => (await job.states()).get("public.good") === "ok", { what: "good to be ok" });
-    expect(await job.run("subscriber", "tables", "conf.ini")).toMatch(/public\.bad +in-copy +.*positive/);
+    expect(await job.run("subscriber", "tables", "conf.ini")).toMatch(
+      /public\.bad +in-copy +.*positive" \(Failing row contains \(1, -1\)\.\)/,
+    );
     await provider.sql("insert into good values (2, 2)");
     await waitFor(async () => (await subscriber.sql("select count(*) from good")).trim() === "2", {
       what: "good to be replayed",
@@ -44,11 +46,17 @@ describe("what cannot be copied or applied", () => {
   it("an event that cannot be applied is named with its table and id, and applied once the cause is gone", async () => {
     await subscriber.sql("insert into good values (3, 33)");
     await provider.sql("insert into good values (3, 3)");
-    await waitFor(() => /\[ev_id=\d+,ev_txid=\d+\] .*"I:id".*"public\.good".*good_pkey/.test(job.log), {
-      what: "the log to name the event",
-    });
+    await waitFor(
+      () =>
+        /\[ev_id=\d+,ev_txid=\d+\] .*"I:id".*"public\.good".*good_pkey" \(Key \(id\)=\(3\) already exists\.\);/.test(
+          job.log,
+        ),
+      {
+        what: "the log to name the event",
+      },
+    );
     const shown = await subscriber.sql("select cur_error from pgq_node.local_state where consumer_name = 'job'");
-    expect(shown).toContain("good_pkey");
+    expect(shown).toContain("Key (id)=(3) already exists.");
     await subscriber.sql("delete from good where id = 3");
     await job.caughtUp();
     expect(await job.differences("good")).toEqual([]);
