@@ -57,12 +57,17 @@ describe("what cannot be copied or applied", () => {
     );
     const shown = await subscriber.sql("select cur_error from pgq_node.local_state where consumer_name = 'job'");
     expect(shown).toContain("Key (id)=(3) already exists.");
+    const tables = await job.run("subscriber", "tables", "conf.ini");
+    expect(tables).toMatch(/public\.good +ok\n\nLast error of the replay: \[ev_id=.*Key \(id\)=\(3\)/);
+    const rows = (await job.run("subscriber", "tables", "conf.ini", "--json")).trim().split("\n");
+    expect(rows.map((row) => JSON.parse(row).replay_error)).toEqual(rows.map(() => shown.trim()));
     await subscriber.sql("delete from good where id = 3");
     await job.caughtUp();
     expect(await job.differences("good")).toEqual([]);
     expect((await subscriber.sql("select count(*) from pgq_node.local_state where cur_error is not null")).trim()).toBe(
       "0",
     );
+    expect(await job.run("subscriber", "tables", "conf.ini")).toMatch(/public\.good +ok\n$/);
   });
 
   it("rows that the subscriber has lost are counted, not passed over in silence", async () => {
