@@ -33,3 +33,20 @@ export class Backoff {
     this.#nextMs = this.firstMs;
   }
 }
+
+/** Keeps what would be said over and over to once a period for each thing it is said of. */
+export class AtMostEvery {
+  readonly #saidMs = new Map<string, number>();
+
+  /** @param nowMs a clock; replaced in tests */
+  constructor(readonly periodMs: number, readonly nowMs: () => number = Date.now) {}
+
+  /** @returns whether `key` may be spoken of now; the period begins anew when it may */
+  allows(key: string): boolean {
+    const nowMs = this.nowMs();
+    const saidMs = this.#saidMs.get(key);
+    if (saidMs !== undefined && nowMs - saidMs < this.periodMs) return false;
+    this.#saidMs.set(key, nowMs);
+    return true;
+  }
+}

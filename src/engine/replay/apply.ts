@@ -1,6 +1,8 @@
 // Step 5 of 7: rows into the subscriber's tables.
 
 import { messageWithDetail, SkyqError } from "../../base/errors.ts";
+import type { Logger } from "../../base/log.ts";
+import { AtMostEvery } from "../../base/time.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
 import type { RowsPiece } from "./parts.ts";
 import type { BatchStats, Path } from "./path.ts";
@@ -10,6 +12,8 @@ import type { Statement } from "./plan.ts";
 const ONE_BY_ONE_MAX = 32;
 /** Rows per set-based statement: from somewhere above on the planner would rather hash the whole table. */
 const ROWS_PER_STATEMENT = 5_000;
+/** A table that has drifted is complained of this often; how many rows were missed stands in every batch's line. */
+const DRIFT_WARNING_PERIOD_MS = 60_000;
 
 /**
  * Applies one part: deletes, updates and inserts of the net effect, set by set. When the subscriber refuses that (rows
@@ -161,9 +165,14 @@ function rowsOf(tag: string): number {
   return Number(tag.slice(tag.lastIndexOf(" ") + 1));
 }
 
-function noteMissed(path: Path, stats: BatchStats, table: string, op: string, rows: number): void {
-  if (stats.missedRows === 0) {
-    path.log.warning(`${table}: ${op} met ${rows} row(s) fewer than the provider's: the tables have drifted apart`);
-  }
+/** By log, since that lives as long as the job: connections come and go. */
+const driftWarnings = new WeakMap<Logger, AtMostEvery>();
+
+function noteMissed({ log }: Path, stats: BatchStats, table: string, op: string, rows: number): void {
   stats.missedRows += rows;
+  let limit = driftWarnings.get(log);
+  if (limit === undefined) driftWarnings.set(log, limit = new AtMostEvery(DRIFT_WARNING_PERIOD_MS));
+  if (!limit.allows(table)) return;
+  log.warning(`${table}: ${op} met ${rows} row(s) fewer than the provider's: the tables have drifted apart`);
+  log.info(`hint: \`skyq subscriber resync CONFIG ${table}\` copies it anew.`);
 }

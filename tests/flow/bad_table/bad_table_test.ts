@@ -70,13 +70,20 @@ describe("what cannot be copied or applied", () => {
     expect(await job.run("subscriber", "tables", "conf.ini")).toMatch(/public\.good +ok\n$/);
   });
 
-  it("rows that the subscriber has lost are counted, not passed over in silence", async () => {
+  it("rows that the subscriber has lost are counted in each batch, and the table is complained of once", async () => {
     await provider.sql(`insert into good select i, i from generate_series(100, 300) i`);
     await job.caughtUp();
     await subscriber.sql("delete from good where id in (150, 151, 152)");
     await provider.sql("update good set v = v + 1 where id between 100 and 300");
     await job.caughtUp();
     expect(job.log).toMatch(/missed_rows: 3/);
-    expect(job.log).toMatch(/public\.good: update met 3 row\(s\) fewer/);
+    expect(job.log).toMatch(/public\.good: update met 3 row\(s\) fewer.*\n.*hint: .*resync CONFIG public\.good/);
+    for (const rows of [2, 1]) { // few, and so applied one by one
+      await provider.sql(`update good set v = v + 1 where id between 151 and 150 + ${rows}`);
+      await waitFor(() => job.log.includes(`missed_rows: ${rows}`), {
+        what: `the line of a batch with ${rows} missed`,
+      });
+    }
+    expect(job.log.match(/row\(s\) fewer/g)).toHaveLength(1);
   });
 });
