@@ -69,22 +69,27 @@ export async function openSubscriber(target: Target, options: SubscriberOptions)
 }
 
 /**
- * Sets session_replication_role = replica, through londiste's function (its owner may have the right that we lack) or
- * directly. @returns false when neither may
+ * The first way is a function of londiste whose owner may have the right that we lack. Refusals are caught on the
+ * server: it would write each into its own log, and a replay without the right asks again and again.
  */
-async function setReplicaRole(connection: WireConnection): Promise<boolean> {
-  for (
-    const sql of [
-      "select londiste.set_session_replication_role('replica', false)",
-      "set session_replication_role = replica",
-    ]
-  ) {
-    try {
-      await connection.exec(sql);
-      return true;
-    } catch (error) {
-      if (connection.isClosed) throw error;
-    }
-  }
-  return false;
+const TRY_REPLICA_ROLE = `do $$
+begin
+  perform londiste.set_session_replication_role('replica', false);
+exception when others then
+  begin
+    perform pg_catalog.set_config('session_replication_role', 'replica', false);
+  exception when insufficient_privilege then
+    null;
+  end;
+end;
+$$`;
+
+/** Sets session_replication_role = replica, outside of transactions. @returns false when our role may not */
+export async function setReplicaRole(connection: WireConnection): Promise<boolean> {
+  await connection.exec(TRY_REPLICA_ROLE);
+  const rows = await connection.query<{ role: string }>(
+    "select pg_catalog.current_setting('session_replication_role') as role",
+    [],
+  );
+  return rows[0]!.role === "replica";
 }

@@ -4,6 +4,7 @@ import { messageWithDetail, SkyqError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
 import { Backoff, sleep } from "../../base/time.ts";
 import { EventCodec } from "../../codec/event_codec.ts";
+import { quoteIdent } from "../../db/quote.ts";
 import type { Target } from "../../db/target.ts";
 import { WireConnection } from "../../db/wire/connection.ts";
 import { getTableList, moveTableState, rootCheckSeqs } from "../../queue/londiste.ts";
@@ -20,7 +21,7 @@ import { CopyManager } from "../copy/manager.ts";
 import { removeStrayCopyConsumers } from "../copy/table_copy.ts";
 import { replayBatch } from "./batch.ts";
 import { mendCaptures } from "./captures.ts";
-import { openProvider, openSubscriber } from "./connections.ts";
+import { openProvider, openSubscriber, setReplicaRole } from "./connections.ts";
 import { restoreFkeys } from "./fkeys.ts";
 import { takeJobLock } from "./job_lock.ts";
 import { type OpenBatch, openBatch } from "./open.ts";
@@ -134,15 +135,18 @@ class ReplaySession {
   readonly #openedMs = Date.now();
   readonly #reloadCount: number;
   #nodeName = "";
+  /** Whether triggers and foreign keys of the subscriber's tables keep quiet. */
+  #isReplica: boolean;
   #hasStoredError = true;
   #lastBatchEndedMs = Date.now();
   #nextHousekeepingMs = 0;
   #nextWatermarkMs = 0;
   #nextSequencesMs = 0;
 
-  private constructor(options: ReplayOptions, copies: CopyManager, path: Path) {
+  private constructor(options: ReplayOptions, copies: CopyManager, isReplica: boolean, path: Path) {
     this.#options = options;
     this.#copies = copies;
+    this.#isReplica = isReplica;
     this.#path = path;
     this.#reloadCount = options.reloadCount;
   }
@@ -160,8 +164,12 @@ class ReplaySession {
           "The subscriber's role may not set session_replication_role: triggers and foreign keys of its tables fire " +
             "for replayed rows",
         );
+        log.info(
+          "hint: As a superuser of the subscriber, from PostgreSQL 15 on: GRANT SET ON PARAMETER " +
+            `session_replication_role TO ${quoteIdent(options.subscriber.user)}; it is noticed within half a minute.`,
+        );
       }
-      const session = new ReplaySession(options, copies, {
+      const session = new ReplaySession(options, copies, opened.isReplica, {
         queue,
         consumer: worker,
         provider,
@@ -339,6 +347,10 @@ class ReplaySession {
     const { queue, provider, subscriber, log } = this.#path;
     if (nowMs >= this.#nextHousekeepingMs) {
       this.#nextHousekeepingMs = nowMs + HOUSEKEEPING_PERIOD_MS;
+      if (!this.#isReplica && await setReplicaRole(subscriber)) {
+        this.#isReplica = true;
+        log.info("session_replication_role is set now: triggers and foreign keys keep quiet for replayed rows");
+      }
       await removeStrayCopyConsumers(provider, subscriber, { queue, worker: this.#options.worker, log });
       await restoreFkeys(subscriber, queue, log);
       await mendCaptures(provider, { queue, log, lockTimeoutMs: this.#options.lockTimeoutMs });
