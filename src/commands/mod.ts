@@ -134,13 +134,13 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     group: "Subscriber",
     name: "subscriber register",
-    summary: "Register the subscriber's consumer on the provider's queue, which install does as well",
+    summary: "Register the subscriber on the provider's queue again, after unregister",
     load: () => import("./subscriber_register.ts").then((module) => module.subscriberRegister),
   },
   {
     group: "Subscriber",
     name: "subscriber unregister",
-    summary: "Take the subscriber's consumer off the provider's queue; all its tables need a copy afterwards",
+    summary: "Retire the subscriber: the provider's queue keeps no events for it any more",
     load: () => import("./subscriber_unregister.ts").then((module) => module.subscriberUnregister),
   },
   {

@@ -162,11 +162,26 @@ export async function dropTableFkey(db: Queryable, fromTable: string, name: stri
   return (await one<{ n: number }>(db, "select londiste.drop_table_fkey($1, $2) as n", [fromTable, name])).n === 1;
 }
 
-/** londiste.get_valid_pending_fkeys: those whose both tables are in sync. */
-export function validPendingFkeys(db: Queryable, queue: string): Promise<Fkey[]> {
+/** All foreign keys that were dropped and not made again. */
+export function pendingFkeys(db: Queryable): Promise<Fkey[]> {
   return db.query(
-    "select from_table, to_table, fkey_name, fkey_def from londiste.get_valid_pending_fkeys($1)",
-    [queue],
+    `select f.from_table, f.to_table, f.fkey_name, f.fkey_def from londiste.pending_fkeys f
+      order by f.from_table, f.to_table, f.fkey_name`,
+  );
+}
+
+/**
+ * Pending foreign keys that may be made now: none of their tables is being copied, or still has to be. Tables that are
+ * not subscribed at all do not keep a key away, as they did in the originals: they do not change by replication.
+ */
+export function restorablePendingFkeys(db: Queryable): Promise<Fkey[]> {
+  return db.query(
+    `select f.from_table, f.to_table, f.fkey_name, f.fkey_def
+       from londiste.pending_fkeys f
+      where not exists (select 1 from londiste.table_info t
+                         where t.local and coalesce(t.dest_table, t.table_name) in (f.from_table, f.to_table)
+                           and (t.merge_state is distinct from 'ok' or t.custom_snapshot is not null))
+      order by f.from_table, f.to_table, f.fkey_name`,
   );
 }
 

@@ -116,6 +116,17 @@ export function registerSubscriber(
   );
 }
 
+/** pgq_node.unregister_subscriber, on the provider: its row and both its consumers. @returns false when it was not there */
+export async function unregisterSubscriber(db: Queryable, queue: string, node: string): Promise<boolean> {
+  const ret = await one<Ret>(db, "select ret_code, ret_note from pgq_node.unregister_subscriber($1, $2)", [
+    queue,
+    node,
+  ]);
+  if (ret.ret_code === 304) return false;
+  checkRet(ret, `Cannot unregister subscriber "${node}"`);
+  return true;
+}
+
 export interface SubscriberInfo {
   node_name: string;
   worker_name: string;

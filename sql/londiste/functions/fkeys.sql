@@ -41,7 +41,8 @@ $$;
 
 create or replace function londiste.drop_table_fkey(i_from_table text, i_fkey_name text) returns integer
 language plpgsql strict set search_path = pg_catalog, pg_temp as $$
--- Drops a foreign key and remembers how to make it again.
+-- Drops a foreign key and remembers how to make it again. One that is pending, and so far made again but not validated,
+-- keeps the definition it had at first.
 -- Returns:   1, or 0 when there is none of that name
 -- Locks:     access exclusive on both tables, until commit
 declare
@@ -52,8 +53,9 @@ begin
     if not found then
         return 0;
     end if;
-    insert into londiste.pending_fkeys values (v_fkey.*)
-        on conflict (from_table, fkey_name) do update set to_table = excluded.to_table, fkey_def = excluded.fkey_def;
+    insert into londiste.pending_fkeys as f values (v_fkey.*)
+        on conflict (from_table, fkey_name) do update set to_table = excluded.to_table, fkey_def = excluded.fkey_def
+        where f.fkey_def || ' NOT VALID' <> excluded.fkey_def;
     execute format('alter table only %s drop constraint %I', londiste.quote_fqname(v_fkey.from_table), v_fkey.fkey_name);
     return 1;
 end;

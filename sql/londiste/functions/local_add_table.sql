@@ -123,6 +123,9 @@ begin
            -- below a combined branch the rows come through the combined queue
            merge_state = case when v_is_synced or v_node.node_type = 'root' or v_node.combined_type = 'branch' then 'ok' end
      where t.queue_name = i_queue_name and t.table_name = v_name;
+    -- Now that it is registered, its events keep this name even when the table is renamed.
+    perform skyq.refresh_capture(i_queue_name, v_dest)
+       from skyq.capture c where c.queue_name = i_queue_name and c.table_oid = londiste.find_table_oid(v_dest);
     if v_node.node_type = 'root' and v_known.queue_name is null then
         perform londiste.root_notify_change(i_queue_name, 'londiste.add-table', v_name);
     end if;

@@ -5,7 +5,7 @@ import type { Logger } from "../../base/log.ts";
 import { quoteFullName } from "../../db/quote.ts";
 import type { Queryable } from "../../db/queryable.ts";
 import type { SqlConnection } from "../../db/sql.ts";
-import { findTableFkeys, type Fkey, getTableList, restoreFkey } from "../../queue/londiste.ts";
+import { findTableFkeys, type Fkey, getTableList, pendingFkeys, restoreFkey } from "../../queue/londiste.ts";
 import { matchNames } from "./names.ts";
 import { requireLeaf, requireRoot } from "./pair.ts";
 
@@ -30,15 +30,17 @@ export async function sharedTables(
   return (await names(pair.subscriber)).filter((name) => there.has(name));
 }
 
-/** Foreign keys from or to any of the tables, each once. */
+/**
+ * Foreign keys, each once: active ones from or to any of the tables; all that are pending, whether or not their tables are
+ * still subscribed.
+ */
 export async function listFkeys(db: Queryable, tables: readonly string[], kind: Kind): Promise<Fkey[]> {
+  if (kind === "pending") return await pendingFkeys(db);
   const found = new Map<string, Fkey>();
   for (const table of tables) {
-    const fkeys = kind === "active" ? await findTableFkeys(db, table) : await db.query<Fkey>(
-      "select from_table, to_table, fkey_name, fkey_def from londiste.get_table_pending_fkeys($1)",
-      [table],
-    );
-    for (const fkey of fkeys) found.set(JSON.stringify([fkey.from_table, fkey.fkey_name]), fkey);
+    for (const fkey of await findTableFkeys(db, table)) {
+      found.set(JSON.stringify([fkey.from_table, fkey.fkey_name]), fkey);
+    }
   }
   return [...found.values()];
 }
@@ -76,17 +78,19 @@ export async function restorePendingFkeys(
   log: Logger,
 ): Promise<boolean> {
   await requireLeaf(db, queue);
-  const subscribed = (await getTableList(db, queue)).filter((row) => row.local).map((row) => row.table_name);
+  const all = await pendingFkeys(db);
   let isDone = true;
-  const wanted = names.length === 0 ? subscribed : names.flatMap((typed) => {
-    const matching = matchNames(typed, subscribed);
+  const wanted = new Set(names.flatMap((typed) => {
+    const matching = matchNames(typed, all.flatMap((fkey) => [fkey.from_table, fkey.to_table]));
     if (matching.length === 0) {
-      log.error(`Table ${typed} is not in the subscriber queue.`);
+      log.error(`Table ${typed} has no pending fkeys`);
       isDone = false;
     }
     return matching;
-  });
-  const pending = await listFkeys(db, wanted, "pending");
+  }));
+  const pending = names.length === 0
+    ? all
+    : all.filter((fkey) => wanted.has(fkey.from_table) || wanted.has(fkey.to_table));
   if (pending.length === 0) log.info("No pending fkeys");
   for (const fkey of pending) {
     log.info(`Creating fkey: ${fkey.fkey_name} (${fkey.from_table} --> ${fkey.to_table})`);

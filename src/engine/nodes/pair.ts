@@ -105,6 +105,19 @@ export async function installSubscriber(
 async function registerOnProvider(provider: SqlConnection, node: SubscriberNode, log: Logger): Promise<bigint> {
   return await provider.transaction(async (tx) => {
     const known = (await getSubscriberInfo(tx, node.queue)).some((info) => info.node_name === node.node);
+    const elsewhere = (await getQueueLocations(tx, node.queue)).find((location) =>
+      location.node_name === node.node && location.node_location !== node.location
+    );
+    if (known && elsewhere !== undefined) {
+      throw new SkyqError(
+        "refused",
+        `Cannot install subscriber "${node.node}": queue "${node.queue}" knows a node of that name at "${elsewhere.node_location}"`,
+        {
+          hint: "Give this job a job_name of its own. If that database is gone for good, retire it first with " +
+            "`skyq subscriber unregister CONFIG --gone`.",
+        },
+      );
+    }
     if (known) {
       // An earlier install got this far: go on from where the worker's position is held.
       const position = await getConsumerInfo(tx, node.queue, node.worker);

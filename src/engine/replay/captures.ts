@@ -16,8 +16,15 @@ interface Capture {
   args: string[];
 }
 
-/** What was said already, so that it is not said every half minute. */
-const told = new Set<string>();
+/** What was said already, and when, so that it is not said every half minute. */
+const toldAtMs = new Map<string, number>();
+const TELL_AGAIN_MS = 600_000;
+
+function tell(key: string, say: () => void): void {
+  if (Date.now() - (toldAtMs.get(key) ?? -Infinity) < TELL_AGAIN_MS) return;
+  toldAtMs.set(key, Date.now());
+  say();
+}
 
 /**
  * Looks over the provider's capture triggers: writes those anew whose table was altered, and goes back to capture by row
@@ -39,11 +46,17 @@ async function mendOnce(provider: WireConnection, job: CaptureJob): Promise<bool
   for (const capture of captures) {
     const { table_name: table, problem } = capture;
     const isStale = problem === "columns or key have changed";
-    if (!isStale && capture.mode !== "statement") {
-      if (!told.has(table + problem)) {
-        log.warning(`Capture of ${table}: ${problem}; \`skyq provider remove\` and \`add\` make it anew`);
-      }
-      told.add(table + problem);
+    if (problem.startsWith("trigger is")) {
+      tell(table + problem, () => {
+        log.error(`Capture of ${table}: ${problem} on the provider: changes since then are NOT replicated`);
+        log.info(
+          `hint: \`skyq provider add ${table}\` makes it again, \`skyq subscriber resync ${table}\` mends the rows`,
+        );
+      });
+      continue;
+    }
+    if (capture.local_name === null || !isStale && capture.mode !== "statement") {
+      tell(table + problem, () => log.warning(`Capture of ${table}: ${problem}`));
       continue;
     }
     await provider.exec(`begin; set local lock_timeout = ${job.lockTimeoutMs}`);
@@ -64,10 +77,10 @@ async function mendOnce(provider: WireConnection, job: CaptureJob): Promise<bool
     } catch (error) {
       if (provider.isClosed) throw error;
       await provider.exec("rollback");
-      if (!told.has(table + problem)) {
-        log.warning(`Cannot mend the capture of ${table} (${problem}): ${messageOf(error)}`);
-      }
-      told.add(table + problem);
+      tell(
+        table + problem,
+        () => log.warning(`Cannot mend the capture of ${table} (${problem}): ${messageOf(error)}`),
+      );
     }
   }
   return isMended;
@@ -78,7 +91,7 @@ async function readProblems(provider: WireConnection, queue: string): Promise<Ca
     return await provider.query<Capture>(
       `select c.table_name, c.local_name, c.mode, c.problem, k.trigger_args as args
          from skyq.check_capture($1) c join skyq.capture k on k.queue_name = $1 and k.table_name = c.table_name
-        where c.problem is not null and c.local_name is not null`,
+        where c.problem is not null`,
       [queue],
     );
   } catch (error) {

@@ -22,7 +22,7 @@ export async function applyEvent(
   if (type === "R" || type === "I" || type === "U" || type === "D") {
     const table = tables.get(event.extra1 ?? "");
     const isCopied = table?.snapshot != null && isVisible(parseSnapshot(table.snapshot), event.txid);
-    if (table === undefined || isCopied) stats.ignored++;
+    if (table == null || isCopied) stats.ignored++;
     else await path.subscriber.exec(rowSql(type, quoteFullName(table.dest), event.data ?? ""));
     return;
   }

@@ -24,15 +24,18 @@ export type Piece =
   /** Nothing to apply: all rows lent so far must be done before the next piece is asked for. */
   | { readonly kind: "pause" };
 
-/** What this consumer takes from the queue, by the event's table name; a table that is not here is ignored. */
-export type TakenTables = ReadonlyMap<string, TakenTable>;
+/** What this consumer takes from the queue, by the event's table name; null is known to the queue, and not taken. */
+export type TakenTables = ReadonlyMap<string, TakenTable | null>;
 
 /** Picks the tables whose events this consumer applies. */
 export function takenTables(path: Path, rows: readonly TableRow[]): TakenTables {
-  const taken = new Map<string, TakenTable>();
+  const taken = new Map<string, TakenTable | null>();
   for (const row of rows) {
-    if (!row.local || !path.takes(row)) continue;
-    taken.set(row.table_name, { dest: row.dest_table ?? row.table_name, snapshot: row.custom_snapshot });
+    const isTaken = row.local && path.takes(row);
+    taken.set(
+      row.table_name,
+      isTaken ? { dest: row.dest_table ?? row.table_name, snapshot: row.custom_snapshot } : null,
+    );
   }
   return taken;
 }
@@ -52,6 +55,9 @@ export async function* readPieces(
   for await (const chunk of chunks) yield* reader.take(chunk);
   yield* reader.end();
 }
+
+/** Tables that were warned of. */
+const strangers = new Set<string>();
 
 /** A codec for larger events than this is not kept from one batch to the next. */
 const LARGE_ROW_KEPT_BYTES = 32 * 1024 * 1024;
@@ -209,7 +215,11 @@ class PieceReader {
   #addTable(event: EventText): void {
     const name = event.extra1!;
     const taken = this.#tables.get(name);
-    const take = taken === undefined ? "none" : taken.snapshot === null ? "all" : { snapshot: taken.snapshot };
+    if (taken === undefined && this.#path.systemEvents && !strangers.has(name)) {
+      strangers.add(name);
+      this.#path.log.warning(`Events of table ${name} are passed over: the queue has no table of that name registered`);
+    }
+    const take = taken == null ? "none" : taken.snapshot === null ? "all" : { snapshot: taken.snapshot };
     this.#codec.addTable(name, { take, mode: "net" });
   }
 

@@ -352,7 +352,7 @@ class ReplaySession {
         log.info("session_replication_role is set now: triggers and foreign keys keep quiet for replayed rows");
       }
       await removeStrayCopyConsumers(provider, subscriber, { queue, worker: this.#options.worker, log });
-      await restoreFkeys(subscriber, queue, log);
+      await restoreFkeys(subscriber, log);
       await mendCaptures(provider, { queue, log, lockTimeoutMs: this.#options.lockTimeoutMs });
     }
     if (nowMs >= this.#nextSequencesMs) {
