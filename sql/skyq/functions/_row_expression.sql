@@ -5,7 +5,8 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 -- Returns:   an expression of type text; '' without columns
 --
 -- The values are what the type's output function says: ::text only where it is the same. Types whose text can hold but
--- a few of the characters to encode get those replaced; the rest go through skyq._urlencode().
+-- a few of the characters to encode get those replaced; the rest go through skyq._urlencode(). Dates and times are in
+-- the ISO style: skyq._text_settings() sees to that.
 declare
     v_column record;
     v_value text;
@@ -30,13 +31,12 @@ begin
             when 'uuid'::regtype then '%s::text'
             when 'float4'::regtype then $x$replace(%s::text, '+', '%%2b')$x$
             when 'float8'::regtype then $x$replace(%s::text, '+', '%%2b')$x$
-            when 'date'::regtype then $x$replace(replace(%s::text, ' ', '+'), '/', '%%2f')$x$
+            when 'date'::regtype then $x$replace(%s::text, ' ', '+')$x$
             when 'time'::regtype then $x$replace(%s::text, ':', '%%3a')$x$
             when 'timetz'::regtype then $x$replace(replace(%s::text, '+', '%%2b'), ':', '%%3a')$x$
-            when 'timestamp'::regtype then
-                $x$replace(replace(replace(%s::text, ' ', '+'), ':', '%%3a'), '/', '%%2f')$x$
+            when 'timestamp'::regtype then $x$replace(replace(%s::text, ' ', '+'), ':', '%%3a')$x$
             when 'timestamptz'::regtype then
-                $x$replace(replace(replace(replace(%s::text, '+', '%%2b'), ' ', '+'), ':', '%%3a'), '/', '%%2f')$x$
+                $x$replace(replace(replace(%s::text, '+', '%%2b'), ' ', '+'), ':', '%%3a')$x$
             -- hex needs no look at each byte
             when 'bytea'::regtype then
                 $x$case current_setting('bytea_output') when 'hex' then '%%5cx' || encode(%1$s, 'hex') $x$

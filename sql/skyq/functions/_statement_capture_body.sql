@@ -54,12 +54,13 @@ declare
     v_slot integer;
     v_key text;
     v_columns text[];
+    v_name text := %5$s;
 begin
     if current_setting('session_replication_role') = 'local' then
         return null;
     end if;
     if TG_OP = 'TRUNCATE' then
-        perform pgq.insert_event(%4$L, 'R', '', %5$s, null, null, null);
+        perform pgq.insert_event(%4$L, 'R', '', v_name, null, null, null);
         return null;
     end if;
 
@@ -67,12 +68,12 @@ begin
         -- Altered since this was written.
         if TG_OP <> 'INSERT' then
             v_columns := array(select json_object_keys(row_to_json(o)) from (select * from old_rows limit 1) o);
-            for v_key in execute skyq._rows_sql(TG_RELID, 'D', 'old_rows', v_columns, %3$L::text[]) using %4$L, %5$s loop
+            for v_key in execute skyq._rows_sql(TG_RELID, 'D', 'old_rows', v_columns, %3$L::text[]) using %4$L, v_name loop
             end loop;
         end if;
         if TG_OP <> 'DELETE' then
             v_columns := array(select json_object_keys(row_to_json(n)) from (select * from new_rows limit 1) n);
-            for v_key in execute skyq._rows_sql(TG_RELID, 'I', 'new_rows', v_columns, %3$L::text[]) using %4$L, %5$s loop
+            for v_key in execute skyq._rows_sql(TG_RELID, 'I', 'new_rows', v_columns, %3$L::text[]) using %4$L, v_name loop
             end loop;
         end if;
         return null;
@@ -94,8 +95,8 @@ begin
 end;
 $body$,
         i_table, skyq._shape(i_table), i_args, i_queue_name, v_name, v_queue.queue_id,
-        skyq._slot_inserts(i_queue_name, v_name, v_insert), skyq._slot_inserts(i_queue_name, v_name, v_delete),
-        skyq._slot_inserts(i_queue_name, v_name, v_move), skyq._slot_inserts(i_queue_name, v_name, v_update),
+        skyq._slot_inserts(i_queue_name, 'v_name', v_insert), skyq._slot_inserts(i_queue_name, 'v_name', v_delete),
+        skyq._slot_inserts(i_queue_name, 'v_name', v_move), skyq._slot_inserts(i_queue_name, 'v_name', v_update),
         v_is_gone,
         -- as many distinct keys on both sides, unless it is no true key
         case when v_args.o_pkey is not null then format(' or exists (select from new_rows n where %s)', v_is_new) end);
@@ -105,7 +106,7 @@ $$;
 create or replace function skyq._slot_inserts(i_queue_name text, i_name text, i_events text) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
 -- Writes the statements that put the events of a query (ev_type, ev_data) into event table v_slot, or, when it is null,
--- through pgq.insert_event(), which knows why. i_name is the expression for the table's name.
+-- through pgq.insert_event(), which knows why. i_name is the variable with the table's name.
 select string_agg(format($branch$%s v_slot = %s then
             insert into %s (ev_time, ev_type, ev_data, ev_extra1)
             select now(), e.ev_type, e.ev_data, %s from (%s) e;$branch$,
