@@ -58,6 +58,22 @@ export function toSkyqError(error: unknown, act: string, options: TranslateOptio
   return new SkyqError(fault, `${act}: ${lost.state}`, { hint, facts: options.facts, cause: error });
 }
 
+/**
+ * Waits for statements that belong to `act` ("Cannot truncate public.t"): what the server refuses is then said of that
+ * and not of "a statement". All other errors come as they are.
+ */
+export async function during<T>(act: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof SkyqError) || error.fault === "connection-lost") throw error;
+    const fields = serverFields(error.cause);
+    if (fields === null) throw error;
+    const { fault, hint, facts, sqlstate, cause } = error;
+    throw new SkyqError(fault, `${act}: ${fields.message}`, { hint, facts, sqlstate, cause });
+  }
+}
+
 const HINTS = {
   listen: "Is the server running, and does it listen there? Check host and port, listen_addresses and the firewall.",
   lost: "The server may have been restarted, or the network broke; see the server's log.",
@@ -77,7 +93,11 @@ const SQLSTATES: Record<string, { fault: Fault; hint?: string }> = {
   "40001": { fault: "sql", hint: "Another transaction was in the way; the same work succeeds when tried again." },
   "40P01": { fault: "sql", hint: "Another transaction was in the way; the same work succeeds when tried again." },
   "42501": { fault: "privilege", hint: "Grant the missing privilege to the role that skyq connects as." },
-  "53300": { fault: "connect", hint: "The server has no free connection slots; raise max_connections or close some." },
+  "53300": {
+    fault: "connect",
+    hint: "No connection is free: close some, or raise the limit, which is the server's max_connections or the " +
+      "CONNECTION LIMIT of the role or the database.",
+  },
   "55P03": {
     fault: "lock-timeout",
     hint: "Another session holds the lock; pg_locks and pg_blocking_pids() tell which.",
@@ -92,13 +112,26 @@ const SQLSTATES: Record<string, { fault: Fault; hint?: string }> = {
   "57P05": { fault: "connection-lost", hint: "idle_session_timeout ended the session." },
 };
 
+/** Where one SQLSTATE stands for several troubles the message tells which, at least in English. */
+const HINTS_BY_MESSAGE: readonly [RegExp, string][] = [
+  [
+    /^must be owner of /,
+    "Only its owner may do that: GRANT the owning role to the role that skyq connects as, or make that one the owner.",
+  ],
+  [/^too many connections for role /, "The role's limit is reached: ALTER ROLE … CONNECTION LIMIT, or close some."],
+  [
+    /^too many connections for database /,
+    "The database's limit is reached: ALTER DATABASE … CONNECTION LIMIT, or close some.",
+  ],
+];
+
 function fromServer(fields: ServerFields, act: string, cause: unknown, options: TranslateOptions): SkyqError {
   const known = SQLSTATES[fields.sqlstate] ?? SQLSTATES[fields.sqlstate.slice(0, 2)];
   const isFatal = fields.severity === "FATAL" || fields.severity === "PANIC";
   const fault = known?.fault ?? (isFatal ? (options.connecting ? "connect" : "connection-lost") : "sql");
   const { message, sqlstate, hint, ...facts } = fields;
   return new SkyqError(fault, `${act}: ${message}`, {
-    hint: hint ?? known?.hint,
+    hint: hint ?? HINTS_BY_MESSAGE.find(([pattern]) => pattern.test(message))?.[1] ?? known?.hint,
     facts: { sqlstate, ...facts, ...options.facts },
     sqlstate,
     cause,

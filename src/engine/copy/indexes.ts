@@ -1,4 +1,6 @@
 import type { Logger } from "../../base/log.ts";
+import { SkyqError } from "../../base/errors.ts";
+import { during } from "../../db/errors.ts";
 import { quoteFullName, quoteIdent, splitName } from "../../db/quote.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
 
@@ -67,6 +69,10 @@ export async function setAsideIndexes(db: WireConnection, table: string, log: Lo
     } catch (error) {
       if (db.isClosed) throw error;
       await db.exec("rollback to savepoint skyq_index; release savepoint skyq_index");
+      if (error instanceof SkyqError && error.fault === "privilege") {
+        log.info(`${table}: its indexes stay during the copy, which makes it slower: only its owner may drop them`);
+        break;
+      }
       log.debug(`${table}: index ${row.index_name} stays during the copy: something depends on it`);
     }
   }
@@ -74,7 +80,7 @@ export async function setAsideIndexes(db: WireConnection, table: string, log: Lo
     async putBack() {
       for (const row of dropped) {
         log.info(`Creating ${row.index_name}`);
-        await db.exec(row.create_sql);
+        await during(`Cannot create index "${row.index_name}" of table "${table}"`, db.exec(row.create_sql));
         if (row.comment_sql !== null) await db.exec(row.comment_sql);
         if (row.cluster) await db.exec(`alter table ${sql} cluster on ${quoteIdent(row.index_name)}`);
         if (row.replica_identity) {

@@ -1,5 +1,6 @@
 import type { Logger } from "../../base/log.ts";
 import { SkyqError } from "../../base/errors.ts";
+import { during } from "../../db/errors.ts";
 import { quoteFullName, quoteIdent, splitName } from "../../db/quote.ts";
 import type { Queryable } from "../../db/queryable.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
@@ -35,7 +36,10 @@ export async function loadTable(from: WireConnection, to: WireConnection, copy: 
   log: Logger;
 }): Promise<LoadResult> {
   const { sourceTable, destTable, log } = copy;
-  await to.exec(`lock table ${quoteFullName(destTable)} in access exclusive mode`);
+  await during(
+    `Cannot lock table "${destTable}" on the subscriber`,
+    to.exec(`lock table ${quoteFullName(destTable)} in access exclusive mode`),
+  );
   const columns = await commonColumns(from, to, copy);
   const list = columns.map((column) => quoteIdent(column.name)).join(", ");
 
@@ -56,7 +60,10 @@ export async function loadTable(from: WireConnection, to: WireConnection, copy: 
           log.info(`${destTable}: skipping truncate`);
         } else {
           log.info(`${destTable}: truncating`);
-          await to.exec(`truncate only ${quoteFullName(destTable)}`);
+          await during(
+            `Cannot truncate table "${destTable}" on the subscriber`,
+            to.exec(`truncate only ${quoteFullName(destTable)}`),
+          );
         }
       },
     });

@@ -4,6 +4,7 @@ import { messageOf, SkyqError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
 import { sleep } from "../../base/time.ts";
 import { EventCodec } from "../../codec/event_codec.ts";
+import { during } from "../../db/errors.ts";
 import { quoteFullName } from "../../db/quote.ts";
 import type { Target } from "../../db/target.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
@@ -188,7 +189,8 @@ class TableCopy implements AsyncDisposable {
     this.#tickOfLastBatch = position;
 
     for (const fkey of await findTableFkeys(subscriber, dest)) {
-      if (await dropTableFkey(subscriber, fkey.from_table, fkey.fkey_name)) {
+      const dropped = dropTableFkey(subscriber, fkey.from_table, fkey.fkey_name);
+      if (await during(`Cannot drop foreign key "${fkey.fkey_name}" of table "${fkey.from_table}"`, dropped)) {
         log.info(`Dropping fkey: ${fkey.fkey_name}`);
       }
     }

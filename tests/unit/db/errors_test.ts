@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type Fault, SkyqError } from "../../../src/base/errors.ts";
-import { ServerError, shortStatement, toSkyqError } from "../../../src/db/errors.ts";
+import { during, ServerError, shortStatement, toSkyqError } from "../../../src/db/errors.ts";
 
 const ACT = 'Cannot connect to database "x" at h:1';
 
@@ -61,6 +61,17 @@ describe("toSkyqError() of a server's error", () => {
     });
   });
 
+  it.each([
+    ["42501", "must be owner of table t", "Only its owner may do that"],
+    ["42501", "permission denied for table t", "Grant the missing privilege"],
+    ["53300", 'too many connections for role "r"', "ALTER ROLE"],
+    ["53300", 'too many connections for database "d"', "ALTER DATABASE"],
+    ["53300", "sorry, too many clients already", "max_connections"],
+  ])("%s: %s has a hint of its own", (sqlstate, message, hint) => {
+    const error = toSkyqError(new ServerError({ severity: "FATAL", sqlstate, message }), ACT, { connecting: true });
+    expect(error.hint).toContain(hint);
+  });
+
   it("reads the library's errors as well", () => {
     const library = Object.assign(new Error("library text"), {
       name: "PostgresError",
@@ -71,6 +82,27 @@ describe("toSkyqError() of a server's error", () => {
     const error = toSkyqError(library, ACT);
     expect(error.sqlstate).toBe("23505");
     expect(error.facts.constraint).toBe("pk");
+  });
+});
+
+describe("during()", () => {
+  const refusal = toSkyqError(
+    new ServerError({ severity: "ERROR", sqlstate: "42501", message: "must be owner of table t" }),
+    ACT,
+  );
+
+  it("says of the act what the server says of a statement", async () => {
+    const error = await during("Cannot truncate public.t", Promise.reject(refusal)).catch((error) => error);
+    expect(error.message).toBe("Cannot truncate public.t: must be owner of table t");
+    expect([error.fault, error.sqlstate]).toEqual(["privilege", "42501"]);
+    expect(error.hint).toContain("GRANT the owning role");
+  });
+
+  it("leaves results and other errors alone", async () => {
+    expect(await during("Cannot x", Promise.resolve(1))).toBe(1);
+    for (const other of [new SkyqError("refused", "no"), new TypeError("bug")]) {
+      expect(await during("Cannot x", Promise.reject(other)).catch((error) => error)).toBe(other);
+    }
   });
 });
 
