@@ -6,8 +6,8 @@ export const providerInstall = defineCommand({
   name: "provider install",
   summary: "Prepare the provider: schemas, queue and root node",
   details:
-    "Needs the right to create schemas in the database, nothing more. One transaction; running it again brings the " +
-    "functions up to this version and changes nothing else.",
+    "Needs the right to create schemas in the database; tables need more when they are added (README, Rights). One " +
+    "transaction; running it again brings the functions up to this version and changes nothing else.",
   examples: ["skyq provider install conf.ini"],
   config: "provider",
   run(ctx) {

@@ -15,8 +15,10 @@ import {
   localRemoveTable,
   moveTableState,
 } from "../../queue/londiste.ts";
+import { captureProblems, repairCapture } from "./captures.ts";
 import { learnFromProvider, requireLeaf, requireRoot } from "./pair.ts";
 import { matchNames } from "./names.ts";
+import { lacksOnProviderTable, lacksOnSequence, lacksOnSubscriberTable, lacksToDropTriggers } from "./rights.ts";
 import { compareStructure, type Finding, readStructure, userSequences, userTables } from "./structure.ts";
 
 /** What the operator asked for: names and globs as typed, or everything. */
@@ -84,16 +86,22 @@ export async function addProviderTables(
     if (registered.has(table)) {
       if (selection.all) continue;
       log.info(`Table ${table} already added`);
+      await repairCapture(db, queue, table, log);
       if (options.capture !== "auto") await setCapture(db, queue, table, options.capture, log);
       continue;
     }
     const problem = unfitness(table, await readStructure(db, table));
-    if (problem === null) wanted.push(table);
-    else if (selection.all) log.warning(problem);
-    else {
-      log.error(problem);
+    if (problem !== null) {
+      (selection.all ? log.warning : log.error)(problem);
+      if (!selection.all) isRefused = true;
+      continue;
+    }
+    const lacks = await lacksOnProviderTable(db, table);
+    if (lacks !== null) {
+      log.error(`Cannot add table ${table}: ${lacks}`);
       isRefused = true;
     }
+    wanted.push(table);
   }
   // By name it is all or nothing; --all takes what fits.
   if (isRefused) return false;
@@ -129,7 +137,7 @@ function unfitness(table: string, structure: Awaited<ReturnType<typeof readStruc
   return null;
 }
 
-/** Takes tables out of replication everywhere: an event tells the subscribers. @returns false for unknown names */
+/** Takes tables out of replication everywhere: an event tells the subscribers. None when one of them cannot be. @returns false then */
 export async function removeProviderTables(
   db: SqlConnection,
   queue: string,
@@ -139,7 +147,14 @@ export async function removeProviderTables(
   await requireRoot(db, queue);
   const chosen = choose(selection, await localTables(db, queue), "table");
   for (const typed of chosen.unknown) log.error(`No registered table matches ${typed}`);
-  if (chosen.unknown.length > 0) return false;
+  let isRefused = chosen.unknown.length > 0;
+  for (const table of chosen.names) {
+    const lacks = await lacksToDropTriggers(db, queue, table);
+    if (lacks === null) continue;
+    log.error(`Cannot remove table ${table}: ${lacks}`);
+    isRefused = true;
+  }
+  if (isRefused) return false;
   for (const table of chosen.names) {
     log.info(`Removing ${table}`);
     await db.transaction((tx) => localRemoveTable(tx, queue, table));
@@ -195,6 +210,14 @@ export async function addSubscriberTables(
   for (const table of wanted) {
     log.info(`Checking ${table}`);
     if (await check(pair, table, log)) isRefused = true;
+    const lacks = await lacksOnSubscriberTable(pair.subscriber, table, {
+      isCopied: !options.expectSync,
+      dropsTriggers: options.dropTriggers,
+    });
+    if (lacks !== null) {
+      log.error(`Cannot add table ${table}: ${lacks}`);
+      isRefused = true;
+    }
   }
   if (isRefused) {
     if (!options.force) return false;
@@ -240,9 +263,16 @@ export async function checkTables(
   const chosen = choose({ names, all: true }, await localTables(pair.provider, queue), "table");
   for (const typed of chosen.unknown) log.error(`No registered table matches ${typed}`);
   let isBad = chosen.unknown.length > 0;
+  const problems = new Map(
+    (await captureProblems(pair.provider, queue)).map((found) => [found.table, found.problem]),
+  );
   for (const table of chosen.names) {
     log.info(`Checking ${table}`);
     if (await check(pair, table, log)) isBad = true;
+    const problem = problems.get(table);
+    if (problem === undefined) continue;
+    isBad = true;
+    log.error(`${table}: capture on the provider: ${problem}`);
   }
   return !isBad;
 }
@@ -350,6 +380,7 @@ export async function addProviderSeqs(
     selection,
     await userSequences(db),
     registered,
+    "provider",
     log,
     (typed) => `seq not found: no sequence matches ${typed}`,
   );
@@ -379,6 +410,7 @@ export async function addSubscriberSeqs(
     selection,
     onProvider.filter((name) => exists.has(name) || !chosen.names.includes(name)),
     registered,
+    "subscriber",
     log,
     (typed) =>
       absent.length > 0 && matchNames(typed, absent).length > 0 ? null : `Seq ${typed} does not exist on provider side`,
@@ -392,6 +424,7 @@ async function addSeqs(
   selection: Selection,
   candidates: readonly string[],
   registered: ReadonlySet<string>,
+  side: "provider" | "subscriber",
   log: Logger,
   unknownText: (typed: string) => string | null,
 ): Promise<boolean> {
@@ -400,7 +433,14 @@ async function addSeqs(
     const text = unknownText(typed);
     if (text !== null) log.error(text);
   }
-  if (chosen.unknown.length > 0) return false;
+  let isRefused = chosen.unknown.length > 0;
+  for (const name of chosen.names) {
+    const lacks = registered.has(name) ? null : await lacksOnSequence(db, name, side);
+    if (lacks === null) continue;
+    log.error(`Cannot add sequence ${name}: ${lacks}`);
+    isRefused = true;
+  }
+  if (isRefused) return false;
   for (const name of chosen.names) {
     if (registered.has(name)) {
       if (!selection.all) log.info(`Seq ${name} already subscribed`);
