@@ -88,7 +88,10 @@ async function installInTransaction(db: Queryable, schemas: readonly SqlSchema[]
   ]);
   const missingRoles = ROLES.filter((role) => !roles.some((r) => r.rolname === role));
   if (missingRoles.length > 0) {
-    log.info(`Roles ${missingRoles.join(", ")} are missing: without CREATEROLE only the owner can use the queues`);
+    log.info(
+      `Roles ${missingRoles.join(", ")} are not made, which takes CREATEROLE: replication and applications that only ` +
+        "write need none of them, they would let other roles read and manage the queues",
+    );
   }
   return { schemas: done, missingRoles };
 }

@@ -69,7 +69,7 @@ describe("installSchemas()", () => {
     const { log, info } = lines();
     const report = await installSchemas(db, { log });
     expect(report.missingRoles).toEqual(["pgq_reader", "pgq_writer", "pgq_admin"]);
-    expect(info.at(-1)).toMatch(/^Roles pgq_reader, pgq_writer, pgq_admin are missing/);
+    expect(info.at(-1)).toMatch(/^Roles pgq_reader, pgq_writer, pgq_admin are not made/);
 
     await db.query("select pgq.create_queue('q')");
     await db.query("select pgq.register_consumer('q', 'c')");
