@@ -1,7 +1,7 @@
 import { EXIT } from "../base/errors.ts";
 import { defineCommand } from "../cli/command.ts";
 import { resyncTables } from "../engine/nodes/tables.ts";
-import { withSubscriber } from "./_pair.ts";
+import { withPair } from "./_pair.ts";
 
 export const subscriberResync = defineCommand({
   name: "subscriber resync",
@@ -10,15 +10,15 @@ export const subscriberResync = defineCommand({
   examples: [
     "skyq subscriber resync conf.ini orders",
   ],
-  config: "subscriber",
+  config: "pair",
   args: { name: "TABLE", many: true, help: "table, `schema.table`, or a glob such as `app.*`" },
   options: {
     all: { kind: "flag", help: "everything that is subscribed, when nothing is named" },
   },
   async run(ctx, options, names) {
-    const isDone = await withSubscriber(
+    const isDone = await withPair(
       ctx,
-      (db, queue) => resyncTables(db, queue, { names, all: options.all }, ctx.log),
+      (pair, queue) => resyncTables(pair, queue, { names, all: options.all }, ctx.log),
     );
     return isDone ? EXIT.ok : EXIT.failed;
   },

@@ -20,6 +20,11 @@ export function matchNames(typed: string, candidates: readonly string[]): string
   });
 }
 
+/** Whether an argument is the name of one of the candidates, and no glob. */
+export function isExactName(typed: string, candidates: readonly string[]): boolean {
+  return candidates.includes(makeFullName(unquote(typed)));
+}
+
 function globToRegExp(glob: string): RegExp {
   const source = glob.replace(/[.*+?^${}()|[\]\\]/g, (char) => char === "*" ? ".*" : char === "?" ? "." : `\\${char}`);
   return new RegExp(`^${source}$`, "su");

@@ -17,7 +17,7 @@ import {
 } from "../../queue/londiste.ts";
 import { captureProblems, repairCapture } from "./captures.ts";
 import { learnFromProvider, requireLeaf, requireRoot } from "./pair.ts";
-import { matchNames } from "./names.ts";
+import { isExactName, matchNames } from "./names.ts";
 import { lacksOnProviderTable, lacksOnSequence, lacksOnSubscriberTable, lacksToDropTriggers } from "./rights.ts";
 import { compareStructure, type Finding, readStructure, userSequences, userTables } from "./structure.ts";
 
@@ -29,6 +29,8 @@ export interface Selection {
 
 interface Chosen {
   readonly names: readonly string[];
+  /** Those of them that were typed as they are: what a glob or --all brings may be passed over. */
+  readonly exact: ReadonlySet<string>;
   /** Arguments that stand for nothing. */
   readonly unknown: readonly string[];
 }
@@ -36,17 +38,19 @@ interface Chosen {
 /** @throws {SkyqError} `usage` when neither names nor `--all` say what is meant */
 function choose(selection: Selection, candidates: readonly string[], kind: string): Chosen {
   if (selection.names.length === 0) {
-    if (selection.all) return { names: candidates, unknown: [] };
+    if (selection.all) return { names: candidates, exact: new Set(), unknown: [] };
     throw new SkyqError("usage", `No ${kind} was named`, { hint: `Name ${kind}s, or give --all.` });
   }
   const names = new Set<string>();
+  const exact = new Set<string>();
   const unknown: string[] = [];
   for (const typed of selection.names) {
     const matching = matchNames(typed, candidates);
     if (matching.length === 0) unknown.push(typed);
     for (const name of matching) names.add(name);
+    if (isExactName(typed, candidates)) exact.add(matching[0]!);
   }
-  return { names: [...names], unknown };
+  return { names: [...names], exact, unknown };
 }
 
 /** Pair of databases a command works on. */
@@ -195,17 +199,24 @@ export async function addSubscriberTables(
   let isRefused = false;
   for (const typed of chosen.unknown) {
     isRefused = true;
-    log.error(`No tables found that match ${typed}`);
+    const there = matchNames(typed, [...onProvider]);
+    log.error(
+      `No tables found that match ${typed} on the subscriber` +
+        (there.length === 0 ? "" : `: the provider sends ${there.join(", ")}, make them on the subscriber first`),
+    );
   }
   const wanted: string[] = [];
   for (const table of chosen.names) {
-    if (!onProvider.has(table)) {
-      if (selection.all) continue;
+    if (here.has(table)) {
+      if (!selection.all) log.info(`Table ${table} already added`);
+    } else if (onProvider.has(table)) {
+      wanted.push(table);
+    } else if (chosen.exact.has(table)) {
       isRefused = true;
       log.error(`Table ${table} not attached to queue`);
-    } else if (here.has(table)) {
-      if (!selection.all) log.info(`Table ${table} already added`);
-    } else wanted.push(table);
+    } else if (!selection.all) {
+      log.info(`Table ${table} not attached to queue, passed over`);
+    }
   }
   for (const table of wanted) {
     log.info(`Checking ${table}`);
@@ -342,20 +353,24 @@ export async function restoreTriggers(
   return true;
 }
 
-/** Has tables copied anew. @returns false when a name is unknown or a table is in the middle of a copy */
+/** Has tables copied anew. @returns false when a name is unknown, or a table is gone or in the middle of a copy */
 export async function resyncTables(
-  db: SqlConnection,
+  pair: Pair,
   queue: string,
   selection: Selection,
   log: Logger,
 ): Promise<boolean> {
+  const db = pair.subscriber;
   await requireLeaf(db, queue);
-  const rows = (await getTableList(db, queue)).filter((row) => row.local);
-  const chosen = choose(selection, rows.map((row) => row.table_name), "table");
+  const onProvider = new Set(await userTables(pair.provider));
+  const chosen = choose(selection, await localTables(db, queue), "table");
   for (const typed of chosen.unknown) log.warning(`Table ${typed} not found`);
   let isRefused = chosen.unknown.length > 0;
   for (const table of chosen.names) {
-    if (await moveTableState(db, { queue, table, from: "ok", to: null, snapshot: null })) {
+    if (!onProvider.has(table)) {
+      isRefused = true;
+      log.error(`Table ${table} is gone from the provider: there is nothing to copy`);
+    } else if (await moveTableState(db, { queue, table, from: "ok", to: null, snapshot: null })) {
       log.info(`Resyncing ${table}`);
     } else {
       isRefused = true;

@@ -165,8 +165,32 @@ describe("wrong input", () => {
       expect(await refused("subscriber add conf.ini good only_here", 1)).toContain(
         "public.only_here not attached to queue",
       );
-      expect(await refused("subscriber add conf.ini good nowhere", 1)).toContain("No tables found that match nowhere");
+      expect(await refused("subscriber add conf.ini good nowhere", 1)).toContain(
+        "No tables found that match nowhere on the subscriber",
+      );
       expect(await job.run("subscriber", "tables", "conf.ini")).not.toContain("public.");
+    });
+
+    it("a table that only the provider has is said to be missing on the subscriber", async () => {
+      await job.provider.sql("create table late (id integer primary key)");
+      await job.run("provider", "add", "conf.ini", "late");
+      expect(await refused("subscriber add conf.ini late", 1)).toContain(
+        "No tables found that match late on the subscriber: the provider sends public.late, make them",
+      );
+    });
+
+    it("a glob passes over what the provider does not send", async () => {
+      const { code, stderr } = await job.try("subscriber", "add", "conf.ini", "*o*_?e*", "g*");
+      expect({ code, stderr }).toEqual({ code: 0, stderr });
+      expect(stderr).toContain("public.only_here not attached to queue, passed over");
+      expect(await job.run("subscriber", "tables", "conf.ini")).toContain("public.good");
+    });
+
+    it("a table that is gone from the provider is not copied anew", async () => {
+      await job.provider.sql("drop table good");
+      await job.subscriber.sql("update londiste.table_info set merge_state = 'ok' where local");
+      expect(await refused("subscriber resync conf.ini good", 1)).toContain("public.good is gone from the provider");
+      expect(await job.states()).toEqual(new Map([["public.good", "ok"]]));
     });
   });
 });
