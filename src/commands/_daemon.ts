@@ -1,5 +1,6 @@
 // What the daemons share: options that follow the config when it is read again.
 
+import type { Logger } from "../base/log.ts";
 import type { CommandContext } from "../cli/command.ts";
 import type { Target } from "../db/target.ts";
 import type { ClusterOptions, TickerOptions } from "../engine/ticker/ticker.ts";
@@ -13,6 +14,8 @@ export function countReloads(ctx: CommandContext): { readonly count: number } {
 }
 
 interface OwnOptions {
+  /** The command's own when not given. */
+  log?: Logger;
   statsPeriodMs(): number;
   signal: AbortSignal;
   whenTaken: TickerOptions["whenTaken"];
@@ -39,7 +42,7 @@ export function clusterOptions(
 function commonOptions(ctx: CommandContext, own: OwnOptions): Omit<TickerOptions, "target"> {
   const reloads = countReloads(ctx);
   return {
-    log: ctx.log,
+    log: own.log ?? ctx.log,
     signal: own.signal,
     whenTaken: own.whenTaken,
     ready: own.ready,

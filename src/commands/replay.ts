@@ -1,4 +1,5 @@
 import { messageOf } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
 import { type CommandContext, defineCommand } from "../cli/command.ts";
 import { resetPosition, rewindQueue } from "../engine/nodes/position.ts";
 import { type ReplayOptions, runReplay } from "../engine/replay/worker.ts";
@@ -93,6 +94,7 @@ async function tickBeside(ctx: CommandContext, signal: AbortSignal): Promise<voi
   if (config.get("ticker") === "off") return;
   try {
     await runTicker(tickerOptions(ctx, {
+      log: besideLog(log),
       target: () => providerTarget(ctx.config),
       statsPeriodMs: () => toMs(ctx.config.get("keepalive_stats")),
       signal,
@@ -102,4 +104,18 @@ async function tickBeside(ctx: CommandContext, signal: AbortSignal): Promise<voi
   } catch (error) {
     log.error(`No ticker runs beside this replay: ${messageOf(error)}`);
   }
+}
+
+/** A replay's log is about the replay: the ticker beside it says that it is one, and is silent when it counted nothing. */
+function besideLog(log: Logger): Logger {
+  const named = (message: string) => `Beside the replay: ${message}`;
+  return {
+    ...log,
+    warning: (message) => log.warning(named(message)),
+    error: (message) => log.error(named(message)),
+    critical: (message) => log.critical(named(message)),
+    stat(values) {
+      if (Object.values(values).some((value) => value !== 0)) log.stat(values);
+    },
+  };
 }
