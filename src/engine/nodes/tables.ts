@@ -253,22 +253,36 @@ export async function addSubscriberTables(
 }
 
 /** Logs what is different about one table. @returns whether there was an ERROR */
-async function check(pair: Pair, table: string, log: Logger): Promise<boolean> {
+async function check(
+  pair: Pair,
+  table: string,
+  log: Logger,
+  onFinding?: (table: string, finding: Finding) => void,
+): Promise<boolean> {
   const findings: Finding[] = compareStructure(
     table,
     await readStructure(pair.provider, table),
     await readStructure(pair.subscriber, table),
   );
-  for (const finding of findings) finding.level === "ERROR" ? log.error(finding.text) : log.warning(finding.text);
+  for (const finding of findings) {
+    if (finding.level === "ERROR") log.error(finding.text);
+    else log.warning(finding.text);
+    onFinding?.(table, finding);
+  }
   return findings.some((finding) => finding.level === "ERROR");
 }
 
-/** Compares the structure of all the provider's tables, or the named ones. @returns false when there was an ERROR */
+/**
+ * Compares the structure of all the provider's tables, or the named ones.
+ * @param onFinding is told of each difference beside the log
+ * @returns false when there was an ERROR
+ */
 export async function checkTables(
   pair: Pair,
   queue: string,
   names: readonly string[],
   log: Logger,
+  onFinding?: (table: string, finding: Finding) => void,
 ): Promise<boolean> {
   await requireRoot(pair.provider, queue);
   const chosen = choose({ names, all: true }, await localTables(pair.provider, queue), "table");
@@ -279,7 +293,7 @@ export async function checkTables(
   );
   for (const table of chosen.names) {
     log.info(`Checking ${table}`);
-    if (await check(pair, table, log)) isBad = true;
+    if (await check(pair, table, log, onFinding)) isBad = true;
     const problem = problems.get(table);
     if (problem === undefined) continue;
     isBad = true;

@@ -162,6 +162,12 @@ describe("wrong input", () => {
         "column w on subscriber not on provider, and it is NOT NULL",
       );
       expect(await refused("subscriber check conf.ini surplus", 3)).toContain("column w on subscriber not on provider");
+      const { stdout } = await job.try("subscriber", "check", "conf.ini", "good", "wide", "--json");
+      expect(JSON.parse(stdout)).toEqual({
+        table: "public.wide",
+        level: "ERROR",
+        text: "public.wide: column more on provider not on subscriber",
+      });
       expect(await refused("subscriber add conf.ini good only_here", 1)).toContain(
         "public.only_here not attached to queue",
       );
