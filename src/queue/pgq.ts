@@ -102,6 +102,17 @@ export async function forceTick(db: Queryable, queue: string): Promise<bigint | 
   return (await one<{ tick: bigint | null }>(db, "select pgq.force_tick($1) as tick", [queue])).tick;
 }
 
+/** The snapshot of a tick, `xmin:xmax:x1,x2`. @returns null when there is no such tick any more */
+export async function tickSnapshot(db: Queryable, queue: string, tickId: bigint): Promise<string | null> {
+  const rows = await db.query<{ snapshot: string }>(
+    `select t.tick_snapshot::text as snapshot
+       from pgq.tick t join pgq.queue q on q.queue_id = t.tick_queue
+      where q.queue_name = $1 and t.tick_id = $2`,
+    [queue, tickId],
+  );
+  return rows[0]?.snapshot ?? null;
+}
+
 /** Whether the queue exists. */
 export async function queueExists(db: Queryable, queue: string): Promise<boolean> {
   const rows = await db.query("select 1 from pgq.queue q where q.queue_name = $1", [queue]);

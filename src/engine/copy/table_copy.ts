@@ -9,13 +9,14 @@ import { quoteFullName } from "../../db/quote.ts";
 import type { Target } from "../../db/target.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
 import { dropTableFkey, findTableFkeys, getTableList, moveTableState, type TableRow } from "../../queue/londiste.ts";
-import { forceTick, getConsumerInfo, registerConsumer, unregisterConsumer } from "../../queue/pgq.ts";
+import { forceTick, getConsumerInfo, registerConsumer, tickSnapshot, unregisterConsumer } from "../../queue/pgq.ts";
 import { getConsumerState, registerTargetConsumer, unregisterTargetConsumer } from "../../queue/pgq_node.ts";
 import { replayBatch } from "../replay/batch.ts";
 import { openProvider, openSubscriber } from "../replay/connections.ts";
 import { type OpenBatch, openBatch } from "../replay/open.ts";
 import type { Path } from "../replay/path.ts";
 import { Plans } from "../replay/plan.ts";
+import { parseSnapshot, seesAllOf } from "../replay/snapshot.ts";
 import { decideCopy, formatState, type MergeState, parseState } from "./handover.ts";
 import { loadTable } from "./load.ts";
 
@@ -60,6 +61,7 @@ class TableCopy implements AsyncDisposable {
   readonly #path: Path;
   #tickOfLastBatch = 0n;
   #isRegistered = false;
+  #ticksWanted = 0;
 
   private constructor(options: TableCopyOptions, path: Path) {
     this.#options = options;
@@ -129,7 +131,14 @@ class TableCopy implements AsyncDisposable {
           await this.#replay(batch!);
           break;
         case "change":
-          if (await this.#move(row, state, decision.to) && decision.done) {
+          if (!decision.done && !await this.#hasPassedSnapshot(row)) {
+            // Each call makes the queue look busier, so not more often than a ticker looks.
+            if (this.#ticksWanted++ % 10 === 0) await forceTick(provider, queue);
+            await sleep(POLL_MS, signal);
+            break;
+          }
+          // What comes from here on was not seen by the snapshot, so nothing is left for it to do.
+          if (await this.#move(row, state, decision.to, decision.done ? null : row.custom_snapshot) && decision.done) {
             await this.#unregister();
             return;
           }
@@ -155,6 +164,16 @@ class TableCopy implements AsyncDisposable {
   async #tableRow(): Promise<TableRow | null> {
     const rows = await getTableList(this.#path.subscriber, this.#options.queue);
     return rows.find((row) => row.table_name === this.#options.table && row.local) ?? null;
+  }
+
+  /**
+   * Whether the last batch applied ends at a tick that sees all the copy's snapshot saw. Before that the table is ahead
+   * of the others, and would show halves of transactions when it is handed over.
+   */
+  async #hasPassedSnapshot(row: TableRow): Promise<boolean> {
+    if (row.custom_snapshot === null) return true;
+    const tick = await tickSnapshot(this.#path.provider, this.#options.queue, this.#tickOfLastBatch);
+    return tick === null || seesAllOf(parseSnapshot(tick), parseSnapshot(row.custom_snapshot));
   }
 
   async #move(row: TableRow, from: MergeState, to: MergeState, snapshot = row.custom_snapshot): Promise<boolean> {

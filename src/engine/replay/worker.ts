@@ -8,7 +8,7 @@ import { quoteIdent } from "../../db/quote.ts";
 import type { Target } from "../../db/target.ts";
 import { WireConnection } from "../../db/wire/connection.ts";
 import { getTableList, moveTableState, rootCheckSeqs } from "../../queue/londiste.ts";
-import { forceTick } from "../../queue/pgq.ts";
+import { forceTick, tickSnapshot } from "../../queue/pgq.ts";
 import {
   getConsumerState,
   getNodeInfo,
@@ -308,14 +308,9 @@ class ReplaySession {
     const { queue, provider, subscriber, log } = this.#path;
     const filtered = rows.filter((row) => row.merge_state === "ok" && row.custom_snapshot !== null);
     if (filtered.length === 0) return;
-    const ticks = await provider.query<{ snapshot: string }>(
-      `select t.tick_snapshot::text as snapshot
-         from pgq.tick t join pgq.queue q on q.queue_id = t.tick_queue
-        where q.queue_name = $1 and t.tick_id = $2`,
-      [queue, batch.prevTickId],
-    );
-    if (ticks[0] === undefined) return;
-    const begin = parseSnapshot(ticks[0].snapshot);
+    const tick = await tickSnapshot(provider, queue, batch.prevTickId);
+    if (tick === null) return;
+    const begin = parseSnapshot(tick);
     for (const row of filtered) {
       if (!seesAllOf(begin, parseSnapshot(row.custom_snapshot!))) continue;
       await moveTableState(subscriber, { queue, table: row.table_name, from: "ok", to: "ok", snapshot: null });
