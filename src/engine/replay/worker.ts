@@ -140,6 +140,8 @@ class ReplaySession {
   #hasStoredError = true;
   #lastBatchEndedMs = Date.now();
   #nextHousekeepingMs = 0;
+  /** Tables that were not `ok` at the last look. */
+  #notInSync = 0;
   #nextWatermarkMs = 0;
   #nextSequencesMs = 0;
 
@@ -277,6 +279,10 @@ class ReplaySession {
     for (;;) {
       const rows = (await getTableList(subscriber, queue)).filter((row) => row.local);
       const tables = rows.map((row) => ({ table: row.table_name, state: parseState(row.merge_state) }));
+      // A table that got in sync may be what a dropped foreign key waits for.
+      const notInSync = tables.filter(({ state }) => state.name !== "ok").length;
+      if (notInSync < this.#notInSync) this.#nextHousekeepingMs = 0;
+      this.#notInSync = notInSync;
       const decision = decideReplay(tables, batch?.tickId ?? null, parallelCopies, this.#copies.failing);
       for (const change of decision.changes) {
         const moved = await moveTableState(subscriber, {
