@@ -229,7 +229,7 @@ export class Cluster implements AsyncDisposable {
       cluster_name: this.name,
       listen_addresses: this.host,
       unix_socket_directories: this.socketDir,
-      max_connections: "100",
+      max_connections: "300",
       shared_buffers: "128MB",
       wal_level: "logical",
       timezone: "UTC",

@@ -131,8 +131,8 @@ describe("quick start", () => {
     ]);
     expect(elsewhere.code).toBe(6);
     expect(elsewhere.stderr).toMatch(/another instance holds it \(server process \d+/);
-    expect(ticker.code).toBe(6);
     expect(ticker.stderr).toContain("another ticker works on this database");
+    expect(ticker.code).toBe(6);
   });
 
   it("reloads the config of the running replay", async () => {
