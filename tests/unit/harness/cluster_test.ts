@@ -51,7 +51,7 @@ describe("Cluster", () => {
   it("runs with its settings over the defaults", async () => {
     const keys = ["cluster_name", "work_mem", "wal_level", "max_connections", "timezone", "fsync"];
     const text = await cluster.sql("postgres", `select ${keys.map((key) => `current_setting('${key}')`).join()}`);
-    expect(text).toBe("it's mine|5MB|logical|100|UTC|off");
+    expect(text).toBe("it's mine|5MB|logical|300|UTC|off");
   });
 
   it("lets nobody in over TCP when pg_hba says so", async () => {
