@@ -44,9 +44,16 @@ async function tee(stream: ReadableStream<Uint8Array>): Promise<string> {
   return text;
 }
 
+const SHARED_ROLES = `
+  create role pgq_reader; create role pgq_writer; create role pgq_admin in role pgq_reader, pgq_writer;
+  create role londiste_reader in role pgq_reader; create role londiste_writer in role pgq_admin`;
+
 async function runTests(args: readonly string[]): Promise<Counts> {
   const clusters = await startPair();
   try {
+    // Roles belong to the whole cluster. The original extensions make theirs without looking twice, and fail when several
+    // test files install them at the same moment.
+    for (const cluster of clusters) await cluster.sql("postgres", SHARED_ROLES);
     const jobCount = Deno.env.get("SKYQ_TEST_JOBS") || "3";
     const paths = args.some(exists) ? [] : ["tests"];
     const child = new Deno.Command(Deno.execPath(), {
