@@ -3,8 +3,9 @@
 import type { Logger } from "../../base/log.ts";
 import type { SqlConnection } from "../../db/sql.ts";
 import { getTableList, moveTableState } from "../../queue/londiste.ts";
-import { consumerNames, unregisterConsumer } from "../../queue/pgq.ts";
+import { consumerNames, getConsumerInfo, unregisterConsumer } from "../../queue/pgq.ts";
 import {
+  getConsumerState,
   getSubscriberInfo,
   registerLocation,
   registerSubscriber as registerOnProvider,
@@ -30,17 +31,32 @@ export async function registerSubscriber(
 ): Promise<void> {
   await requireRoot(pair.provider, queue);
   const node = await requireLeaf(pair.subscriber, queue);
-  if ((await getSubscriberInfo(pair.provider, queue)).some((info) => info.node_name === node.node_name)) {
+  const isKnown = (await getSubscriberInfo(pair.provider, queue)).some((info) => info.node_name === node.node_name);
+  if (isKnown && !await isHalfRegistered(pair, queue, job.worker)) {
     log.info(`Subscriber ${node.node_name} is registered already`);
     return;
   }
-  const position = await pair.provider.transaction(async (tx) => {
-    await registerLocation(tx, queue, node.node_name, job.location);
-    return (await registerOnProvider(tx, queue, node.node_name, job.worker)).global_watermark;
-  });
+  // The tables come first and the position last: after a crash in between, tables that missed events are not called in
+  // sync, and the next call goes on from here.
   await resetTables(pair.subscriber, queue);
+  if (!isKnown) {
+    await pair.provider.transaction(async (tx) => {
+      await registerLocation(tx, queue, node.node_name, job.location);
+      await registerOnProvider(tx, queue, node.node_name, job.worker);
+    });
+  }
+  const position = (await getConsumerInfo(pair.provider, queue, job.worker))!.last_tick!;
   await setConsumerCompleted(pair.subscriber, queue, job.worker, position);
   log.info(`Subscriber ${node.node_name} registered at tick ${position}; its tables will be copied again`);
+}
+
+/** Whether an earlier registration ended before the subscriber took its position, so that nothing can be replayed. */
+async function isHalfRegistered(pair: Pair, queue: string, worker: string): Promise<boolean> {
+  const there = await getConsumerInfo(pair.provider, queue, worker);
+  const here = (await getConsumerState(pair.subscriber, queue, worker))?.completed_tick;
+  if (there === null || here === there.last_tick || here === there.next_tick) return false;
+  const rows = await getTableList(pair.subscriber, queue);
+  return rows.every((row) => !row.local || row.merge_state === null);
 }
 
 /** Takes the node off the provider's queue, and sets all its tables back to "not copied". */

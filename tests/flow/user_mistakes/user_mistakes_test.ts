@@ -111,6 +111,16 @@ describe("a pair that is meddled with", () => {
     await job.caughtUp();
     expect(await job.differences("parent", "child")).toEqual([]);
     await job.killReplay();
+    // As if register had been killed between the provider's part and the subscriber's position.
+    await subscriber.sql(
+      "update londiste.table_info set merge_state = null; update pgq_node.local_state set last_tick_id = 1",
+    );
+    await job.run("subscriber", "register", "conf.ini");
+    job.startReplay();
+    await job.allOk();
+    await job.caughtUp();
+    expect(await job.differences("parent", "child")).toEqual([]);
+    await job.killReplay();
     await job.run("subscriber", "unregister", "conf.ini", "--gone");
     expect(await consumers()).toBe(".global_watermark");
   });
