@@ -1,0 +1,146 @@
+/**
+ * Statements that make the target's row what the source's is, and those that take that back. One statement per line
+ * (values may hold line feeds), as bytes: values stand there as the server gave them.
+ */
+import type { Layout, LayoutColumn } from "./layout.ts";
+import type { Cell, Difference } from "./walk.ts";
+
+const encoder = new TextEncoder();
+const QUOTE = 0x27;
+const BACKSLASH = 0x5c;
+
+/**
+ * What brings the target's row in line, with `;` and a line feed behind it:
+ *
+ *     insert into public.t (id, a) values ('2', 'x');
+ *     update only public.t set a = 'new', b = null where id = '4' and a is null and b = 'old';
+ *     delete from only public.t where id = '5000';
+ *
+ * An update sets only columns that differ, and does nothing when they have changed since. Null when only computed
+ * columns differ: no statement mends those.
+ */
+export function fixStatement(layout: Layout, difference: Difference): Uint8Array | null {
+  const { key, source, target } = difference;
+  if (target === null) return insert(layout, source!);
+  if (source === null) return remove(layout, key);
+  return update(layout, target, source);
+}
+
+/**
+ * What brings the target's row back to what the difference found. A row that the fix deletes comes back with the
+ * compared columns only: those that are left out, or that only the target has, are not known here (`targetOnly`).
+ */
+export function undoStatement(layout: Layout, difference: Difference): Uint8Array | null {
+  const { source, target } = difference;
+  if (target === null) return remove(layout, source!.slice(0, layout.key.length));
+  if (source === null) return insert(layout, target);
+  return update(layout, source, target);
+}
+
+/**
+ * Lines for the head of a file of statements: how its bytes are to be read. Empty when psql would read them right by
+ * itself, in a UTF-8 database.
+ */
+export function fixPreamble(layout: Layout): string {
+  if (layout.clientEncoding === "UTF8" && layout.target.serverEncoding === "UTF8") return "";
+  return `set client_encoding = '${layout.clientEncoding}';\n`;
+}
+
+function insert(layout: Layout, cells: readonly Cell[]): Uint8Array {
+  const fixed = layout.columns.map((column, index) => ({ column, cell: cells[index]! }))
+    .filter(({ column }) => !column.isGenerated);
+  const names = fixed.map(({ column }) => column.target.quotedName).join(", ");
+  const overriding = fixed.some(({ column }) => column.target.isIdentityAlways) ? " overriding system value" : "";
+  const writer = new StatementWriter();
+  writer.text(`insert into ${layout.target.quotedTable} (${names})${overriding} values (`);
+  fixed.forEach(({ cell }, index) => writer.text(index === 0 ? "" : ", ").literal(cell));
+  return writer.text(");\n").done();
+}
+
+function update(layout: Layout, before: readonly Cell[], after: readonly Cell[]): Uint8Array | null {
+  const changed = layout.columns.map((column, index) => ({ column, index }))
+    .filter(({ column, index }) => !column.isGenerated && !sameCell(before[index]!, after[index]!));
+  if (changed.length === 0) return null;
+  if (changed.some(({ column }) => column.target.isIdentityAlways)) {
+    // No UPDATE may set such a column.
+    const pieces = [remove(layout, before.slice(0, layout.key.length)), insert(layout, after)];
+    return new StatementWriter().raw(pieces[0]!).raw(pieces[1]!).done();
+  }
+  const writer = new StatementWriter().text(`update ${only(layout)}${layout.target.quotedTable} set `);
+  changed.forEach(({ column, index }, nth) => {
+    writer.text(`${nth === 0 ? "" : ", "}${column.target.quotedName} = `).literal(after[index]!);
+  });
+  writer.text(" where ");
+  layout.key.forEach((column, index) => {
+    if (index > 0) writer.text(" and ");
+    condition(writer, column, before[index]!);
+  });
+  for (const { column, index } of changed) {
+    if (column.isKey) continue;
+    writer.text(" and ");
+    condition(writer, column, before[index]!);
+  }
+  return writer.text(";\n").done();
+}
+
+function remove(layout: Layout, key: readonly Cell[]): Uint8Array {
+  const writer = new StatementWriter().text(`delete from ${only(layout)}${layout.target.quotedTable} where `);
+  layout.key.forEach((column, index) => {
+    if (index > 0) writer.text(" and ");
+    condition(writer, column, key[index]!);
+  });
+  return writer.text(";\n").done();
+}
+
+function only(layout: Layout): string {
+  return layout.target.isPartitioned ? "" : "only ";
+}
+
+function condition(writer: StatementWriter, column: LayoutColumn, cell: Cell): void {
+  const { quotedName, hasEquality } = column.target;
+  if (cell === null) writer.text(`${quotedName} is null`);
+  else writer.text(`${quotedName}${hasEquality ? "" : "::text"} = `).literal(cell);
+}
+
+function sameCell(a: Cell, b: Cell): boolean {
+  if (a === null || b === null) return a === b;
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}
+
+/** Puts a statement together from text and values. */
+class StatementWriter {
+  readonly #pieces: Uint8Array[] = [];
+
+  text(text: string): this {
+    return text === "" ? this : this.raw(encoder.encode(text));
+  }
+
+  raw(bytes: Uint8Array): this {
+    this.#pieces.push(bytes);
+    return this;
+  }
+
+  /** `null`, `'…'`, or `E'…'` where a backslash is inside; control characters as they are. */
+  literal(cell: Cell): this {
+    if (cell === null) return this.text("null");
+    const hasBackslash = cell.includes(BACKSLASH);
+    if (!hasBackslash && !cell.includes(QUOTE)) return this.text("'").raw(cell).text("'");
+    const escaped = new Uint8Array(2 * cell.length);
+    let size = 0;
+    for (const byte of cell) {
+      if (byte === QUOTE || byte === BACKSLASH) escaped[size++] = byte;
+      escaped[size++] = byte;
+    }
+    return this.text(hasBackslash ? "E'" : "'").raw(escaped.subarray(0, size)).text("'");
+  }
+
+  done(): Uint8Array {
+    const bytes = new Uint8Array(this.#pieces.reduce((size, piece) => size + piece.length, 0));
+    let at = 0;
+    for (const piece of this.#pieces) {
+      bytes.set(piece, at);
+      at += piece.length;
+    }
+    return bytes;
+  }
+}
