@@ -31,6 +31,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     group: "Provider",
+    name: "provider check",
+    summary: "Look for what keeps registered tables and sequences from being captured",
+    load: () => import("./provider_check.ts").then((module) => module.providerCheck),
+  },
+  {
+    group: "Provider",
     name: "provider add-seq",
     summary: "Put sequences of the provider under replication",
     load: () => import("./provider_add_seq.ts").then((module) => module.providerAddSeq),

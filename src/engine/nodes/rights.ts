@@ -10,10 +10,14 @@ const SUBSCRIBER_TABLE = ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE"];
 const PROVIDER_SEQUENCE = ["SELECT"];
 const SUBSCRIBER_SEQUENCE = ["SELECT", "UPDATE"];
 
-/** @returns what is missing and what to run, in a sentence; null when nothing is */
-export async function lacksOnProviderTable(db: Queryable, table: string): Promise<string | null> {
-  const lacks = new Lacks(db);
+/** @param lacks gets what is missing; @returns all of it and what to run, in a sentence; null when nothing is missing */
+export async function lacksOnProviderTable(
+  db: Queryable,
+  table: string,
+  lacks: Lacks = new Lacks(db),
+): Promise<string | null> {
   await lacks.privileges(table, PROVIDER_TABLE);
+  await lacks.allRows(table, "the first copy would miss rows");
   return lacks.text;
 }
 
@@ -26,9 +30,10 @@ export async function lacksOnSubscriberTable(
   db: Queryable,
   table: string,
   options: { isCopied: boolean; dropsTriggers: boolean },
+  lacks: Lacks = new Lacks(db),
 ): Promise<string | null> {
-  const lacks = new Lacks(db);
   await lacks.privileges(table, SUBSCRIBER_TABLE);
+  await lacks.noRowSecurity(table);
   if (options.isCopied) {
     for (const fkey of await findTableFkeys(db, table)) {
       await lacks.ownership(fkey.from_table, `its foreign key ${fkey.fkey_name} is dropped for the copy`);
@@ -47,8 +52,8 @@ export async function lacksOnSequence(
   db: Queryable,
   sequence: string,
   side: "provider" | "subscriber",
+  lacks: Lacks = new Lacks(db),
 ): Promise<string | null> {
-  const lacks = new Lacks(db);
   await lacks.privileges(sequence, side === "provider" ? PROVIDER_SEQUENCE : SUBSCRIBER_SEQUENCE);
   return lacks.text;
 }
@@ -75,7 +80,8 @@ export async function lacksToDropTriggers(db: Queryable, queue: string, table: s
     `${rows.map((row) => row.sql).join(" ")} and remove it again, or run: ${grantOwnership(rights)}`;
 }
 
-async function hasUserTriggers(db: Queryable, table: string): Promise<boolean> {
+/** Whether a table has triggers of its users. */
+export async function hasUserTriggers(db: Queryable, table: string): Promise<boolean> {
   const { schema, name } = splitName(table);
   const rows = await db.query(
     `select 1
@@ -101,6 +107,12 @@ interface Rights {
   may_use_schema: boolean;
   /** Of the privileges asked for, in their order. */
   missing: string[];
+  /** Row-level security applies to the role. */
+  is_filtered: boolean;
+  /** … but a policy gives it all rows, … */
+  has_policy: boolean;
+  /** … or another may take some of them back. */
+  is_restricted: boolean;
 }
 
 /** @returns null when there is no such relation: others say so */
@@ -115,7 +127,16 @@ async function readRights(db: Queryable, fullName: string, privileges: readonly 
             array(select p.privilege
                     from unnest($3::text[]) with ordinality as p (privilege, nth)
                    where not pg_catalog.has_table_privilege(c.oid, p.privilege)
-                   order by p.nth) as missing
+                   order by p.nth) as missing,
+            pg_catalog.row_security_active(c.oid) as is_filtered,
+            exists (select from pg_catalog.pg_policy y
+                     where y.polrelid = c.oid and y.polpermissive and y.polcmd in ('r', '*')
+                       and pg_catalog.pg_get_expr(y.polqual, y.polrelid) = 'true'
+                       and exists (select from unnest(y.polroles) r
+                                    where r = 0 or pg_catalog.pg_has_role(r, 'USAGE')))
+ as has_policy,
+            exists (select from pg_catalog.pg_policy y
+                     where y.polrelid = c.oid and not y.polpermissive and y.polcmd in ('r', '*')) as is_restricted
        from pg_catalog.pg_class c
        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
        join pg_catalog.pg_roles o on o.oid = c.relowner
@@ -132,11 +153,16 @@ function grantOwnership(rights: Rights): string {
     : `GRANT ${rights.owner} TO ${rights.role};`;
 }
 
-/** Collects what is missing, each thing once. */
-class Lacks {
+/** What is missing, and by what statement it is given. */
+export interface Lack {
+  readonly state: string;
+  readonly statement: string;
+}
+
+/** Collects what the connected role lacks, each thing once. */
+export class Lacks {
   readonly #db: Queryable;
-  readonly #states = new Set<string>();
-  readonly #statements = new Set<string>();
+  readonly #items: Lack[] = [];
   #role = "";
 
   constructor(db: Queryable) {
@@ -164,20 +190,53 @@ class Lacks {
     if (!rights.is_owner) this.#add(rights, `does not own ${rights.relation} (${because})`, grantOwnership(rights));
   }
 
+  /** Row-level security would filter what the role reads, without a word. */
+  async allRows(relation: string, because: string): Promise<void> {
+    const rights = await readRights(this.#db, relation, []);
+    if (rights === null || !rights.is_filtered || rights.has_policy && !rights.is_restricted) return;
+    this.#add(
+      rights,
+      `is held by row-level security of ${rights.relation} (${because})`,
+      rights.is_restricted
+        ? `ALTER ROLE ${rights.role} BYPASSRLS;`
+        : `CREATE POLICY skyq_reads ON ${rights.relation} FOR SELECT TO ${rights.role} USING (true);`,
+    );
+  }
+
+  /** Where row-level security applies, COPY into a table is refused. */
+  async noRowSecurity(relation: string): Promise<void> {
+    const rights = await readRights(this.#db, relation, []);
+    if (rights === null || !rights.is_filtered) return;
+    this.#add(
+      rights,
+      `is held by row-level security of ${rights.relation} (no COPY into it)`,
+      `ALTER ROLE ${rights.role} BYPASSRLS;`,
+    );
+  }
+
   #schema(rights: Rights): void {
     if (rights.may_use_schema) return;
     const { role, schema } = rights;
     this.#add(rights, `lacks USAGE on schema ${schema}`, `GRANT USAGE ON SCHEMA ${schema} TO ${role};`);
   }
 
-  #add(rights: Rights, state: string, statement: string): void {
-    this.#role = rights.role;
-    this.#states.add(state);
-    this.#statements.add(statement);
+  #add({ role }: { role: string }, state: string, statement: string): void {
+    this.#role = role;
+    if (this.#items.some((item) => item.state === state && item.statement === statement)) return;
+    this.#items.push({ state, statement });
   }
 
+  /** In the order in which they were met. */
+  get items(): readonly Lack[] {
+    return this.#items;
+  }
+
+  /** All of them in a sentence; null when nothing is missing. */
   get text(): string | null {
-    if (this.#states.size === 0) return null;
-    return `role ${this.#role} ${[...this.#states].join(", ")}; let the owner run: ${[...this.#statements].join(" ")}`;
+    if (this.#items.length === 0) return null;
+    const distinct = (texts: readonly string[]) => [...new Set(texts)];
+    const states = distinct(this.#items.map((item) => item.state));
+    const statements = distinct(this.#items.map((item) => item.statement));
+    return `role ${this.#role} ${states.join(", ")}; let the owner run: ${statements.join(" ")}`;
   }
 }

@@ -15,49 +15,13 @@ import {
   localRemoveTable,
   moveTableState,
 } from "../../queue/londiste.ts";
-import { captureProblems, repairCapture } from "./captures.ts";
+import { repairCapture } from "./captures.ts";
+import { checkTable } from "./check.ts";
+import { choose, type Pair, type Selection } from "./choice.ts";
 import { learnFromProvider, requireLeaf, requireRoot } from "./pair.ts";
-import { isExactName, matchNames } from "./names.ts";
+import { matchNames } from "./names.ts";
 import { lacksOnProviderTable, lacksOnSequence, lacksOnSubscriberTable, lacksToDropTriggers } from "./rights.ts";
-import { compareStructure, type Finding, readStructure, userSequences, userTables } from "./structure.ts";
-
-/** What the operator asked for: names and globs as typed, or everything. */
-export interface Selection {
-  readonly names: readonly string[];
-  readonly all: boolean;
-}
-
-interface Chosen {
-  readonly names: readonly string[];
-  /** Those of them that were typed as they are: what a glob or --all brings may be passed over. */
-  readonly exact: ReadonlySet<string>;
-  /** Arguments that stand for nothing. */
-  readonly unknown: readonly string[];
-}
-
-/** @throws {SkyqError} `usage` when neither names nor `--all` say what is meant */
-function choose(selection: Selection, candidates: readonly string[], kind: string): Chosen {
-  if (selection.names.length === 0) {
-    if (selection.all) return { names: candidates, exact: new Set(), unknown: [] };
-    throw new SkyqError("usage", `No ${kind} was named`, { hint: `Name ${kind}s, or give --all.` });
-  }
-  const names = new Set<string>();
-  const exact = new Set<string>();
-  const unknown: string[] = [];
-  for (const typed of selection.names) {
-    const matching = matchNames(typed, candidates);
-    if (matching.length === 0) unknown.push(typed);
-    for (const name of matching) names.add(name);
-    if (isExactName(typed, candidates)) exact.add(matching[0]!);
-  }
-  return { names: [...names], exact, unknown };
-}
-
-/** Pair of databases a command works on. */
-export interface Pair {
-  readonly provider: SqlConnection;
-  readonly subscriber: SqlConnection;
-}
+import { readStructure, type RelationKind, unfitness, unnameable, userSequences, userTables } from "./structure.ts";
 
 async function localTables(db: SqlConnection, queue: string): Promise<string[]> {
   return (await getTableList(db, queue)).filter((row) => row.local).map((row) => row.table_name);
@@ -83,31 +47,36 @@ export async function addProviderTables(
   await requireRoot(db, queue);
   const registered = new Set(await localTables(db, queue));
   const chosen = choose(selection, await userTables(db), "table");
+  let isRefused = chosen.unknown.length > 0;
+  let isPassedOver = await tellUnnameable(db, selection, "table", log);
   for (const typed of chosen.unknown) log.error(`No table matches ${typed}`);
   const wanted: string[] = [];
-  let isRefused = chosen.unknown.length > 0;
   for (const table of chosen.names) {
     if (registered.has(table)) {
-      if (selection.all) continue;
+      if (selection.all && selection.names.length === 0) continue;
       log.info(`Table ${table} already added`);
       await repairCapture(db, queue, table, log);
       if (options.capture !== "auto") await setCapture(db, queue, table, options.capture, log);
       continue;
     }
-    const problem = unfitness(table, await readStructure(db, table));
-    if (problem !== null) {
-      (selection.all ? log.warning : log.error)(problem);
-      if (!selection.all) isRefused = true;
+    const structure = await readStructure(db, table);
+    if (structure?.kind === "p" && !chosen.exact.has(table)) {
+      log.info(`Table ${table} is partitioned: its partitions are what is added`);
       continue;
     }
     const lacks = await lacksOnProviderTable(db, table);
-    if (lacks !== null) {
-      log.error(`Cannot add table ${table}: ${lacks}`);
+    const problem = unfitness(table, structure) ?? (lacks === null ? null : `Cannot add table ${table}: ${lacks}`);
+    if (problem === null) {
+      wanted.push(table);
+    } else if (chosen.exact.has(table)) {
+      log.error(problem);
       isRefused = true;
+    } else {
+      log.warning(`${problem}; passed over`);
+      isPassedOver = true;
     }
-    wanted.push(table);
   }
-  // By name it is all or nothing; --all takes what fits.
+  // What is named is added together or not at all; globs and --all take what fits.
   if (isRefused) return false;
   for (const table of wanted) {
     log.info(`Adding ${table}`);
@@ -119,7 +88,24 @@ export async function addProviderTables(
     if (ret.ret_code >= 300) log.warning(ret.ret_note);
   }
   if (wanted.length === 0 && selection.all) log.info("Nothing to add: every table that fits is added already");
-  return true;
+  return !isPassedOver;
+}
+
+/** Warns of relations that no name can mean, where --all or a name seems to mean them. @returns whether there are any */
+async function tellUnnameable(
+  db: Queryable,
+  selection: Selection,
+  kind: RelationKind,
+  log: Logger,
+): Promise<boolean> {
+  const names = await unnameable(db, kind);
+  const meant = selection.names.length === 0 ? names : selection.names.flatMap((typed) => matchNames(typed, names));
+  for (const name of meant) {
+    log.warning(
+      `Cannot add ${kind} ${name}: its schema's name has a dot, and \`schema.${kind}\` splits at the first one; passed over`,
+    );
+  }
+  return meant.length > 0;
 }
 
 async function setCapture(db: Queryable, queue: string, table: string, mode: CaptureMode, log: Logger): Promise<void> {
@@ -131,14 +117,6 @@ async function setCapture(db: Queryable, queue: string, table: string, mode: Cap
   );
   if (captures === null) log.warning(`${table}: needs the generic trigger, --capture=${mode} has no effect`);
   else log.info(`${table}: captured once per ${captures}`);
-}
-
-/** Why a table cannot be replicated from here, null when it can. */
-function unfitness(table: string, structure: Awaited<ReturnType<typeof readStructure>>): string | null {
-  if (structure === null) return `No table matches ${table}`;
-  if (structure.kind === "p") return `Table ${table} is partitioned: add its partitions instead`;
-  if (!structure.columns.some((column) => column.isKey)) return `Table ${table} has no primary key`;
-  return null;
 }
 
 /** Takes tables out of replication everywhere: an event tells the subscribers. None when one of them cannot be. @returns false then */
@@ -220,7 +198,7 @@ export async function addSubscriberTables(
   }
   for (const table of wanted) {
     log.info(`Checking ${table}`);
-    if (await check(pair, table, log)) isRefused = true;
+    if (await checkTable(pair, table, log)) isRefused = true;
     const lacks = await lacksOnSubscriberTable(pair.subscriber, table, {
       isCopied: !options.expectSync,
       dropsTriggers: options.dropTriggers,
@@ -250,56 +228,6 @@ export async function addSubscriberTables(
     });
   }
   return !isRefused;
-}
-
-/** Logs what is different about one table. @returns whether there was an ERROR */
-async function check(
-  pair: Pair,
-  table: string,
-  log: Logger,
-  onFinding?: (table: string, finding: Finding) => void,
-): Promise<boolean> {
-  const findings: Finding[] = compareStructure(
-    table,
-    await readStructure(pair.provider, table),
-    await readStructure(pair.subscriber, table),
-  );
-  for (const finding of findings) {
-    if (finding.level === "ERROR") log.error(finding.text);
-    else log.warning(finding.text);
-    onFinding?.(table, finding);
-  }
-  return findings.some((finding) => finding.level === "ERROR");
-}
-
-/**
- * Compares the structure of all the provider's tables, or the named ones.
- * @param onFinding is told of each difference beside the log
- * @returns false when there was an ERROR
- */
-export async function checkTables(
-  pair: Pair,
-  queue: string,
-  names: readonly string[],
-  log: Logger,
-  onFinding?: (table: string, finding: Finding) => void,
-): Promise<boolean> {
-  await requireRoot(pair.provider, queue);
-  const chosen = choose({ names, all: true }, await localTables(pair.provider, queue), "table");
-  for (const typed of chosen.unknown) log.error(`No registered table matches ${typed}`);
-  let isBad = chosen.unknown.length > 0;
-  const problems = new Map(
-    (await captureProblems(pair.provider, queue)).map((found) => [found.table, found.problem]),
-  );
-  for (const table of chosen.names) {
-    log.info(`Checking ${table}`);
-    if (await check(pair, table, log, onFinding)) isBad = true;
-    const problem = problems.get(table);
-    if (problem === undefined) continue;
-    isBad = true;
-    log.error(`${table}: capture on the provider: ${problem}`);
-  }
-  return !isBad;
 }
 
 /** Ends the subscription of tables; their rows stay, dropped triggers come back. @returns false for unknown names */

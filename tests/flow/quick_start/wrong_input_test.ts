@@ -140,10 +140,14 @@ describe("wrong input", () => {
       expect(await job.run("provider", "tables", "conf.ini")).toBe("");
     });
 
-    it("--all takes what fits, and is content with that", async () => {
+    it("--all and globs take what fits, and end with 1 when they passed something over", async () => {
+      const glob = await job.try("provider", "add", "conf.ini", "goo*", "key*");
+      expect(glob.code).toBe(1);
+      expect(glob.stderr).toContain("WARNING Table public.keyless has no primary key; passed over");
+      expect(await job.run("provider", "tables", "conf.ini")).toBe("public.good\n");
       const all = await job.try("provider", "add", "conf.ini", "--all");
-      expect(all.code).toBe(0);
-      expect(all.stderr).toContain("WARNING Table public.keyless has no primary key");
+      expect(all.code).toBe(1);
+      expect(all.stderr).toContain("WARNING Table public.keyless has no primary key; passed over");
       expect(await job.run("provider", "tables", "conf.ini")).toBe("public.good\npublic.surplus\npublic.wide\n");
     });
 

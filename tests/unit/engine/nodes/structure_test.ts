@@ -14,9 +14,15 @@ function table(text: string | null): TableStructure | null {
       type: type ?? "integer",
       isKey: marks!.includes("*"),
       isRequired: marks!.includes("!"),
+      isNotNull: marks!.includes("!"),
+      generated: null,
+      identity: null,
+      collation: null,
+      isDeterministic: true,
+      labels: null,
     };
   });
-  return { kind: "r", columns };
+  return { kind: "r", isUnlogged: false, columns, uniques: [], checks: [], firing: [] };
 }
 
 describe("compareStructure()", () => {
@@ -26,7 +32,7 @@ describe("compareStructure()", () => {
     ["another order", "id*! v", "v id*!", []],
     ["no provider's table", null, "id*!", ["ERROR Table public.t missing from provider side"]],
     ["no subscriber's table", "id*!", null, ["ERROR Table public.t missing from subscriber side"]],
-    ["no key", "id v", "id*! v", [
+    ["no key", "id! v", "id*! v", [
       "ERROR provider table public.t has no primary key",
       "ERROR public.t: pk different on column id",
     ]],
