@@ -20,13 +20,12 @@ const FRAME_HEAD = 5;
 /** Bytes behind the parameters: the end of Bind, and Execute. */
 const MESSAGES_END_BYTES = 12;
 
-const NETS = { insert: Net.Insert, update: Net.Update, delete: Net.Delete, upsert: Net.Upsert } as const;
+const NETS = { insert: Net.Insert, update: Net.Update, delete: Net.Delete } as const;
 /** Which columns a statement of each kind is given. */
 const NET_COLUMNS = {
   insert: ColumnFlag.InInsert,
   update: ColumnFlag.InUpdate,
   delete: ColumnFlag.InDelete,
-  upsert: ColumnFlag.InInsert,
 } as const;
 
 const UNREADABLE: Partial<Record<Status, { fault: Fault; text: string }>> = {
@@ -54,7 +53,7 @@ export type ScanResult =
   /** As `unknown-table` or `new-shape`, but the registry has to be reset first. */
   | { kind: "registry-full" };
 
-export type NetOp = "insert" | "update" | "delete" | "upsert";
+export type NetOp = "insert" | "update" | "delete";
 
 /** COPY lines. Both views are lent until the next emission of the codec. */
 export interface CopyPiece {
@@ -85,7 +84,6 @@ export interface NetCounts {
   readonly inserts: number;
   readonly updates: number;
   readonly deletes: number;
-  readonly upserts: number;
   /** The table's events of this part can only be applied in order: no key, a NULL in it, an impossible sequence. */
   readonly needsOrdered: boolean;
 }
@@ -228,12 +226,11 @@ export class EventPart {
   /** What the events of a table come to. Of an ordered table all counts are 0. */
   net(tableId: number): NetCounts {
     const at = this.#kernels.countNet(this.#index, tableId) >>> 0;
-    const [inserts, updates, deletes, upserts] = new Uint32Array(this.#memory.buffer, at, 4);
+    const [inserts, updates, deletes] = new Uint32Array(this.#memory.buffer, at, 3);
     return {
       inserts: inserts!,
       updates: updates!,
       deletes: deletes!,
-      upserts: upserts!,
       needsOrdered: this.#needsOrdered(tableId),
     };
   }
@@ -260,7 +257,7 @@ export class EventPart {
 
   /**
    * Bind and Execute messages of prepared `statement` with one `text[]` per column, for the rows that came to `op`, in
-   * pieces of at most `rowsMax`. Insert and upsert: the columns not skipped; update: those and the keys; delete: keys.
+   * pieces of at most `rowsMax`. Insert: the columns not skipped; update: those and the keys; delete: keys.
    */
   *emitArrays(
     tableId: number,

@@ -4,7 +4,7 @@
  */
 
 /** Raise when anything below, or the signature of an export, changes. */
-export const ABI = 1;
+export const ABI = 2;
 
 /** What a call came to. Up to `Full` the part goes on or is complete; from `BadFrame` on the event cannot be used. */
 export const enum Status {
@@ -50,7 +50,6 @@ export const enum Net {
   Insert = 1,
   Update = 2,
   Delete = 4,
-  Upsert = 8,
 }
 
 /** Which events of a table are taken. */

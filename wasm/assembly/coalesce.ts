@@ -9,7 +9,8 @@
 //   U D         D            delete
 //   U D   …D I  U*           delete, insert the last row: columns that are not in the event get their defaults
 //
-// An upsert table (the copy may or may not have the rows) knows no such thing: the last event alone counts.
+// An upsert table (the copy may or may not have the rows) knows no such thing: the last event alone counts, and whatever
+// row of the key is there goes first.
 
 import { COLUMN_BYTES, ColumnFlag, ColumnSlot, Mode, Net, Op, ShapeSlot, TablePartFlag } from "./abi";
 import { findByte, sameBytes } from "./bytes";
@@ -60,7 +61,7 @@ export function netOf(mode: u32, row: Row): u32 {
   const flags = row.flags;
   if ((flags & RowFlag.Head) == 0) return 0;
   const isPresent = (flags & RowFlag.Present) != 0;
-  if (mode == Mode.Upsert) return isPresent ? Net.Upsert : Net.Delete;
+  if (mode == Mode.Upsert) return isPresent ? Net.Delete | Net.Insert : Net.Delete;
   if ((flags & RowFlag.Existed) == 0) return isPresent ? Net.Insert : 0;
   if (!isPresent) return Net.Delete;
   return (flags & RowFlag.Reinserted) != 0 ? Net.Delete | Net.Insert : Net.Update;

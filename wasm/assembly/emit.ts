@@ -48,25 +48,22 @@ function outputNeed(row: Row): u32 {
   return 2 * (row.dataEnd - row.dataAt) + ROW_SLACK;
 }
 
-/** How many rows of a table came to what: counts of insert, update, delete, upsert as `u32` at the spans' base. */
+/** How many rows of a table came to what: counts of insert, update, delete as `u32` at the spans' base. */
 export function countNet(partIndex: u32, tableId: u32): u32 {
   const part = partAt(partIndex);
   const mode = tableAt(tableId).mode;
   let inserts: u32 = 0;
   let updates: u32 = 0;
   let deletes: u32 = 0;
-  let upserts: u32 = 0;
   for (let next = tablePartAt(part, tableId).firstRow; next != 0; next = rowAt(part, next - 1).next) {
     const net = netOf(mode, rowAt(part, next - 1));
     if (net & Net.Insert) inserts++;
     if (net & Net.Update) updates++;
     if (net & Net.Delete) deletes++;
-    if (net & Net.Upsert) upserts++;
   }
   store<u32>(spansBase, inserts);
   store<u32>(spansBase, updates, 4);
   store<u32>(spansBase, deletes, 8);
-  store<u32>(spansBase, upserts, 12);
   return <u32> spansBase;
 }
 

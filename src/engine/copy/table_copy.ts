@@ -88,6 +88,7 @@ class TableCopy implements AsyncDisposable {
         log,
         takes: (row) => row.table_name === table,
         onlyTable: table,
+        upsert: false,
         systemEvents: false,
       });
     } catch (error) {

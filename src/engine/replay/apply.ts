@@ -72,7 +72,7 @@ async function applySets(path: Path, { part, plans }: RowsPiece, stats: BatchSta
     });
     sent.forEach(({ id, op, rows }, i) => {
       const missed = rows - rowsOf(tags[i]!);
-      if (missed > 0) noteMissed(path, stats, plans.get(id)!.table, op, missed);
+      if (missed > 0 && !path.upsert) noteMissed(path, stats, plans.get(id)!.table, op, missed);
     });
   }
   for (const id of inSets) {
@@ -122,6 +122,7 @@ async function applyInOrder(
       },
     );
   }
+  if (path.upsert) return;
   const firstMissed = tags.findIndex((tag) => rowsOf(tag) === 0);
   if (firstMissed < 0) return;
   const event = part.eventAt(firstMissed);

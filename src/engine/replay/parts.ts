@@ -220,7 +220,7 @@ class PieceReader {
       this.#path.log.warning(`Events of table ${name} are passed over: the queue has no table of that name registered`);
     }
     const take = taken == null ? "none" : taken.snapshot === null ? "all" : { snapshot: taken.snapshot };
-    this.#codec.addTable(name, { take, mode: "net" });
+    this.#codec.addTable(name, { take, mode: this.#path.upsert ? "upsert" : "net" });
   }
 
   async #addShape(tableId: number, event: EventText): Promise<void> {

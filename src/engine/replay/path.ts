@@ -31,6 +31,11 @@ export interface Path {
   takes(row: TableRow): boolean;
   /** Provider-side restriction of the batch to one table, for a copy's catch-up; null reads everything. */
   readonly onlyTable: string | null;
+  /**
+   * Rows may be there or not, and newer than their events: the catch-up of a table that was copied in chunks. Whatever is
+   * there of an event's key gives way to what the event says.
+   */
+  readonly upsert: boolean;
   /** Whether system events (`londiste.*`, `pgq.*`) are this consumer's business. */
   readonly systemEvents: boolean;
 }

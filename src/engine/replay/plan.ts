@@ -39,10 +39,13 @@ export interface ApplyPlan {
 /** Plans of one subscriber connection, made when events of a table and column sequence are first met. */
 export class Plans {
   readonly #subscriber: Queryable;
+  readonly #upsert: boolean;
   readonly #plans = new Map<string, ApplyPlan>();
 
-  constructor(subscriber: Queryable) {
+  /** @param upsert as of `makePlan` */
+  constructor(subscriber: Queryable, upsert = false) {
     this.#subscriber = subscriber;
+    this.#upsert = upsert;
   }
 
   /**
@@ -53,7 +56,7 @@ export class Plans {
     const id = JSON.stringify([table, dest, columnNames, keyNames]);
     let plan = this.#plans.get(id);
     if (plan === undefined) {
-      plan = makePlan(table, await readTargetTable(this.#subscriber, dest), columnNames, keyNames);
+      plan = makePlan(table, await readTargetTable(this.#subscriber, dest), columnNames, keyNames, this.#upsert);
       this.#plans.set(id, plan);
     }
     return plan;
@@ -64,6 +67,8 @@ let planCount = 0;
 
 /**
  * Plans the statements for events of `table` whose data has the columns `columnNames` and whose key is `keyNames`.
+ * @param upsert single events are inserts that replace the row of their key, whether it is there or not: the table must
+ *   have a unique index on the key, and a key that is no generated column
  * @throws {SkyqError} `structure` when the subscriber's table lacks a column, `bad-event` when the key is not in the data
  */
 export function makePlan(
@@ -71,6 +76,7 @@ export function makePlan(
   target: TargetTable,
   columnNames: readonly string[],
   keyNames: readonly string[],
+  upsert = false,
 ): ApplyPlan {
   const missing = columnNames.filter((name) => !target.columns.has(name));
   if (missing.length > 0) {
@@ -111,6 +117,15 @@ export function makePlan(
   const ident = (column: ShapeColumn) => quoteIdent(column.name);
   const nth = (some: readonly ShapeColumn[], column: ShapeColumn) => some.indexOf(column) + 1;
 
+  const onConflict = changed.length === 0
+    ? "nothing"
+    : `update set ${list(changed, (column) => `${ident(column)} = excluded.${ident(column)}`)}`;
+  /** One row, with the parameters of a statement that is given the columns `some`. */
+  const insertOf = (some: readonly ShapeColumn[]) =>
+    `insert into ${target.sql} (${list(inserted, ident)}) overriding system value values (${
+      list(inserted, (column) => `$${nth(some, column)}`)
+    })${!upsert ? "" : ` on conflict (${list(keys, ident)}) do ${onConflict}`}`;
+
   const prefix = `skyq_${++planCount}`;
   const unnest = (some: readonly ShapeColumn[]) =>
     `unnest(${list(some, (_, i) => `$${i + 1}::pg_catalog.text[]`)}) as s(${list(some, (_, i) => `c${i + 1}`)})`;
@@ -134,18 +149,18 @@ export function makePlan(
     },
     insertOne: {
       name: `${prefix}_i`,
-      sql: `insert into ${target.sql} (${list(inserted, ident)}) overriding system value values (${
-        list(inserted, (column) => `$${nth(inserted, column)}`)
-      })`,
+      sql: insertOf(inserted),
     },
     updateOne: {
       name: `${prefix}_u`,
       // Every parameter must appear, so that its type is known: keys stand in the condition, values in the list.
-      sql: `update ${target.onlySql} as t set ${
-        changed.length === 0
-          ? `${ident(keys[0]!)} = t.${ident(keys[0]!)}`
-          : list(changed, (column) => `${ident(column)} = $${nth(updated, column)}`)
-      } where ${list(keys, (column) => `t.${ident(column)} = $${nth(updated, column)}`, " and ")}`,
+      sql: upsert
+        ? insertOf(updated)
+        : `update ${target.onlySql} as t set ${
+          changed.length === 0
+            ? `${ident(keys[0]!)} = t.${ident(keys[0]!)}`
+            : list(changed, (column) => `${ident(column)} = $${nth(updated, column)}`)
+        } where ${list(keys, (column) => `t.${ident(column)} = $${nth(updated, column)}`, " and ")}`,
     },
     deleteOne: {
       name: `${prefix}_d`,

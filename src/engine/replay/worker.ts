@@ -182,6 +182,7 @@ class ReplaySession {
         log,
         takes: (row) => row.merge_state === "ok",
         onlyTable: null,
+        upsert: false,
         systemEvents: true,
       });
       await session.#begin();

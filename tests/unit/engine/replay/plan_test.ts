@@ -40,6 +40,20 @@ describe("makePlan()", () => {
     expect(makePlan("public.t", columns, ["id", "v"], ["id"]).mustBeOrdered).toBe(true);
   });
 
+  it("upsert: a row of the event's key gives way, whatever event it is", () => {
+    const columns = target(column("v"), column("id"), column("g", { isGenerated: true }));
+    const plan = makePlan("public.t", columns, ["v", "id", "g"], ["id"], true);
+    const sql = 'insert into "public"."t" ("v", "id") overriding system value values ($1, $2) ' +
+      'on conflict ("id") do update set "v" = excluded."v"';
+    expect([plan.insertOne.sql, plan.updateOne.sql]).toEqual([sql, sql]);
+    expect(makePlan("public.t", target(column("id")), ["id"], ["id"], true).updateOne.sql).toMatch(
+      /on conflict \("id"\) do nothing$/,
+    );
+    // Keys that are equal and look different: the row shows what the event says.
+    const decimal = target(column("id", { isCanonicalText: false }));
+    expect(makePlan("public.t", decimal, ["id"], ["id"], true).insertOne.sql).toMatch(/set "id" = excluded."id"$/);
+  });
+
   it("names the column that the subscriber lacks", () => {
     expect(() => makePlan("public.t", target(column("id")), ["id", "new col"], ["id"])).toThrow('no column "new col"');
   });
