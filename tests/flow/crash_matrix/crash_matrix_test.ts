@@ -96,7 +96,10 @@ describe("crash matrix", () => {
       what: "all keys to be there and valid",
       timeoutMs: 60_000,
     });
-    expect(await job.subscriber.sql("select from_table from londiste.pending_fkeys")).toBe("");
+    await waitFor(async () => await job.subscriber.sql("select from_table from londiste.pending_fkeys") === "", {
+      what: "no key to be pending",
+      timeoutMs: 60_000,
+    });
     expect(await indexes(job.subscriber)).toBe(await indexes(job.provider));
     const [here, there] = await Promise.all(
       [job.provider, job.subscriber].map(async (side) => Number(await side.sql("select last_value from counter"))),
