@@ -157,6 +157,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     group: "Replication",
+    name: "execute",
+    summary: "Run SQL scripts on the provider and, at the same place among the changes, on every subscriber",
+    load: () => import("./execute.ts").then((module) => module.execute),
+  },
+  {
+    group: "Replication",
     name: "ticker",
     summary: "Cut the queues of a database, or of a whole cluster, into batches and maintain them",
     load: () => import("./ticker.ts").then((module) => module.ticker),

@@ -107,6 +107,32 @@ export async function rootCheckSeqs(db: Queryable, queue: string): Promise<void>
   );
 }
 
+/** londiste.execute_start. Codes: 200 run it, 201 it ran here before, from 400 on a refusal. */
+export function executeStart(
+  db: Queryable,
+  queue: string,
+  file: string,
+  sql: string,
+  expectRoot: boolean,
+  attributes: string,
+): Promise<Ret> {
+  return one<Ret>(db, "select ret_code, ret_note from londiste.execute_start($1, $2, $3, $4, $5)", [
+    queue,
+    file,
+    sql,
+    expectRoot,
+    attributes,
+  ]);
+}
+
+/** londiste.execute_finish: on the root the script goes into the queue. */
+export async function executeFinish(db: Queryable, queue: string, file: string): Promise<Ret> {
+  return checkRet(
+    await one<Ret>(db, "select ret_code, ret_note from londiste.execute_finish($1, $2)", [queue, file]),
+    `Cannot finish execution of "${file}"`,
+  );
+}
+
 export interface SeqRow {
   seq_name: string;
   last_value: bigint;

@@ -5,7 +5,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 -- Makes the triggers that log i_dest_table into a queue under the name i_table_name; others of this queue are dropped.
 -- Where only the standard trigger is wanted and the node may ever write to the queue, skyq writes a function for the
 -- table.
--- Arguments: tgflags=…, letters of which: I U D what to log · A after, B before · L logutriga, Q sqltriga, J jsontriga ·
+-- Arguments: tgflags=…, letters of which: I U D what to log (none: all) · A after, B before · L logutriga, Q sqltriga, J jsontriga ·
 --            S or the argument skip: log and suppress the write. no_triggers: none. Those of local_add_table() do not
 --            count. The others go to the trigger function. On a leaf it refuses changes instead of logging them.
 -- Returns:   200 made or there already · 201 none wanted
@@ -38,7 +38,10 @@ begin
             v_args := array_append(v_args, v_arg);
         end if;
     end loop;
-    if v_flags ~ '[^ABIUDLQJS]' or v_flags ~ 'A' and v_flags ~ 'B' or v_flags !~ '[IUD]' then
+    if v_flags !~ '[IUD]' then
+        v_flags := v_flags || 'IUD';
+    end if;
+    if v_flags ~ '[^ABIUDLQJS]' or v_flags ~ 'A' and v_flags ~ 'B' then
         select 400, 'Bad trigger flags: ' || v_flags into ret_code, ret_note;
         return;
     end if;

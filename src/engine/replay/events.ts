@@ -1,12 +1,15 @@
-// The events between the rows: truncation, registration, sequences, members of the set.
+// The events between the rows: truncation, rows in other forms, registration, sequences, scripts, members of the set.
 
-import { SkyqError } from "../../base/errors.ts";
+import { messageWithDetail, SkyqError } from "../../base/errors.ts";
 import type { EventText } from "../../codec/event_text.ts";
-import { quoteFullName } from "../../db/quote.ts";
+import type { Queryable } from "../../db/queryable.ts";
+import { quoteFullName, quoteLiteral } from "../../db/quote.ts";
 import { globalAddTable, globalRemoveSeq, globalRemoveTable, globalUpdateSeq } from "../../queue/londiste.ts";
-import { isVisible, parseSnapshot } from "./snapshot.ts";
 import type { TakenTables } from "./parts.ts";
-import type { BatchStats, Path } from "./path.ts";
+import type { BatchStats, Path, TakenTable } from "./path.ts";
+import { type RowOp, rowParams } from "./plan.ts";
+import { decodeAttributes, runScript } from "./script.ts";
+import { isVisible, parseSnapshot } from "./snapshot.ts";
 
 /**
  * Applies one event that is no row in the set-based sense, after everything before it and before everything behind it.
@@ -19,11 +22,11 @@ export async function applyEvent(
   stats: BatchStats,
 ): Promise<void> {
   const type = event.type ?? "";
-  if (type === "R" || type === "I" || type === "U" || type === "D") {
+  if (type === "R" || type === "I" || type === "U" || type === "D" || type.startsWith("{")) {
     const table = tables.get(event.extra1 ?? "");
     const isCopied = table?.snapshot != null && isVisible(parseSnapshot(table.snapshot), event.txid);
     if (table == null || isCopied) stats.ignored++;
-    else await path.subscriber.exec(rowSql(type, quoteFullName(table.dest), event.data ?? ""));
+    else await applyRowEvent(path, table, event, type);
     return;
   }
   if (!path.systemEvents) {
@@ -33,6 +36,9 @@ export async function applyEvent(
   const db = path.subscriber;
   const data = event.data ?? "";
   switch (type) {
+    case "EXECUTE":
+      await execute(path, event);
+      break;
     case "londiste.add-table":
       await globalAddTable(db, path.queue, data);
       break;
@@ -72,6 +78,34 @@ export async function applyEvent(
   }
 }
 
+/** A script of the root's `execute`: it runs here once, at its place among the changes. */
+async function execute({ subscriber, queue, plans, log }: Path, event: EventText): Promise<void> {
+  const file = event.extra1 ?? "";
+  const script = { file, sql: event.data ?? "", attributes: decodeAttributes(event.extra2 ?? "") };
+  try {
+    await runScript(subscriber, script, { queue, isRoot: false, log });
+  } catch (error) {
+    if (!(error instanceof SkyqError) || subscriber.isClosed) throw error;
+    throw new SkyqError(error.fault, `[ev_id=${event.evId},ev_txid=${event.txid}] ${messageWithDetail(error)}`, {
+      hint: error.hint ?? "Replay stops before the script and tries again. Make what it needs; or do by hand what is " +
+          `right here and have it passed over: select londiste.execute_start(${quoteLiteral(queue)}, ${
+            quoteLiteral(file)
+          }, '', false)`,
+      facts: error.facts,
+      ...(error.sqlstate === undefined ? {} : { sqlstate: error.sqlstate }),
+      cause: error,
+    });
+  } finally {
+    plans.clear();
+  }
+}
+
+/** A row of `pgq.sqltriga` or `pgq.jsontriga`, or a truncation. */
+async function applyRowEvent(path: Path, table: TakenTable, event: EventText, type: string): Promise<void> {
+  if (type.startsWith("{")) return await applyJsonRow(path, table, event);
+  await path.subscriber.exec(rowSql(type as "R" | "I" | "U" | "D", quoteFullName(table.dest), event.data ?? ""));
+}
+
 /** The partial SQL of `pgq.sqltriga`, and its truncation event. */
 function rowSql(type: "R" | "I" | "U" | "D", table: string, data: string): string {
   switch (type) {
@@ -84,4 +118,42 @@ function rowSql(type: "R" | "I" | "U" | "D", table: string, data: string): strin
     case "D":
       return `delete from only ${table} where ${data}`;
   }
+}
+
+const JSON_OPS: Readonly<Record<string, RowOp>> = { INSERT: "insert", UPDATE: "update", DELETE: "delete" };
+
+async function applyJsonRow(path: Path, { dest }: TakenTable, event: EventText): Promise<void> {
+  const { subscriber, plans } = path;
+  const { op, pkey } = readJsonType(event);
+  if (op === "truncate") {
+    await subscriber.exec(rowSql("R", quoteFullName(dest), ""));
+    return;
+  }
+  const row = await jsonRow(subscriber, event.data ?? "{}");
+  const plan = await plans.get(event.extra1!, dest, [...row.keys()], pkey);
+  const statement = { insert: plan.insertOne, update: plan.updateOne, delete: plan.deleteOne }[op];
+  await subscriber.query(statement.sql, rowParams(plan, op, row));
+}
+
+/** @throws {SkyqError} `bad-event` when it is none of `pgq.jsontriga` */
+function readJsonType({ evId, type, extra1 }: EventText): { op: RowOp | "truncate"; pkey: string[] } {
+  try {
+    const { op, pkey } = JSON.parse(type!);
+    if (op === "TRUNCATE") return { op: "truncate", pkey: [] };
+    if (JSON_OPS[op] !== undefined && Array.isArray(pkey)) return { op: JSON_OPS[op], pkey: pkey.map(String) };
+  } catch {
+    // Not JSON at all: said below.
+  }
+  throw new SkyqError("bad-event", `Cannot read event ${evId} of table "${extra1}": its type "${type}" is none`, {
+    hint: "The event was written by a trigger or a tool that this version does not know; replay stops before it.",
+  });
+}
+
+/** The members of an object as the server reads them: a number keeps its digits, what is nested its text. */
+async function jsonRow(db: Queryable, data: string): Promise<Map<string, string | null>> {
+  const rows = await db.query<{ name: string; value: string | null }>(
+    "select j.key as name, j.value from pg_catalog.json_each_text($1::json) j",
+    [data],
+  );
+  return new Map(rows.map(({ name, value }) => [name, value]));
 }

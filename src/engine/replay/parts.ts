@@ -135,6 +135,11 @@ class PieceReader {
           yield* this.#settle();
           this.#part.skipBarrier();
           yield { kind: "event", event: result.event };
+          if (result.event.type === "EXECUTE") {
+            // It may have altered tables, and so what rows of theirs look like here.
+            this.#codec.resetRegistry();
+            this.#plans = new Map();
+          }
           break;
       }
     }

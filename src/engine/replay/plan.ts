@@ -23,6 +23,8 @@ export interface ApplyPlan {
   readonly table: string;
   readonly target: TargetTable;
   readonly columns: readonly ShapeColumn[];
+  /** In the key list's order. */
+  readonly keyNames: readonly string[];
   /** Rows in COPY's text format. */
   readonly copySql: string;
   /** Set-based, parameters are one text[] a column: written columns and keys, or the keys alone for a delete. */
@@ -36,6 +38,15 @@ export interface ApplyPlan {
   readonly mustBeOrdered: boolean;
 }
 
+export type RowOp = "insert" | "update" | "delete";
+
+/** What the plan's statement for one event is given, from the event's row. */
+export function rowParams(plan: ApplyPlan, op: RowOp, row: ReadonlyMap<string, string | null>): (string | null)[] {
+  return plan.columns
+    .filter(({ key, skip }) => op === "delete" ? key : op === "update" ? key || !skip : !skip)
+    .map(({ name }) => row.get(name) ?? null);
+}
+
 /** Plans of one subscriber connection, made when events of a table and column sequence are first met. */
 export class Plans {
   readonly #subscriber: Queryable;
@@ -46,6 +57,11 @@ export class Plans {
   constructor(subscriber: Queryable, upsert = false) {
     this.#subscriber = subscriber;
     this.#upsert = upsert;
+  }
+
+  /** Forgets all: the subscriber's tables were altered. */
+  clear(): void {
+    this.#plans.clear();
   }
 
   /**
@@ -136,6 +152,7 @@ export function makePlan(
     table,
     target,
     columns,
+    keyNames,
     copySql: `copy ${target.sql} (${list(inserted, ident)}) from stdin`,
     updateMany: values.length === 0 ? null : {
       name: `${prefix}_um`,
