@@ -4,6 +4,7 @@ import { SkyqError } from "../base/errors.ts";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+const TAB = 0x09;
 const BACKSLASH = 0x5c;
 const LETTER_BYTES: Readonly<Record<string, number>> = { b: 0x08, f: 0x0c, n: 0x0a, r: 0x0d, t: 0x09, v: 0x0b };
 const LETTERS: Readonly<Record<string, string>> = {
@@ -27,23 +28,31 @@ export function encodeCopyField(text: string): Uint8Array {
  * @throws {SkyqError} `bad-event` when the bytes are not UTF-8
  */
 export function decodeCopyLine(line: Uint8Array): (string | null)[] {
-  const fields: (string | null)[] = [];
-  for (let start = 0; start <= line.length;) {
-    let end = line.indexOf(0x09, start);
-    if (end < 0) end = line.length;
-    fields.push(decodeCopyField(line.subarray(start, end)));
-    start = end + 1;
-  }
-  return fields;
+  return copyLineCells(line).map((cell) => {
+    if (cell === null) return null;
+    try {
+      return decoder.decode(cell);
+    } catch (cause) {
+      throw new SkyqError("bad-event", "Cannot read an event: not UTF-8", { cause });
+    }
+  });
 }
 
-function decodeCopyField(field: Uint8Array): string | null {
-  if (field.length === 2 && field[0] === BACKSLASH && field[1] === 0x4e) return null;
-  try {
-    return decoder.decode(field.includes(BACKSLASH) ? unescape(field) : field);
-  } catch (cause) {
-    throw new SkyqError("bad-event", "Cannot read an event: not UTF-8", { cause });
+/** As `decodeCopyLine`, but bytes: parts of `line` where nothing is escaped. */
+export function copyLineCells(line: Uint8Array): (Uint8Array | null)[] {
+  const cells: (Uint8Array | null)[] = [];
+  for (let start = 0; start <= line.length;) {
+    let end = line.indexOf(TAB, start);
+    if (end < 0) end = line.length;
+    cells.push(copyCell(line.subarray(start, end)));
+    start = end + 1;
   }
+  return cells;
+}
+
+function copyCell(field: Uint8Array): Uint8Array | null {
+  if (field.length === 2 && field[0] === BACKSLASH && field[1] === 0x4e) return null;
+  return field.includes(BACKSLASH) ? unescape(field) : field;
 }
 
 /** Undoes `\letter`, `\ooo` (octal) and `\xhh`; a backslash before any other byte is dropped, as COPY FROM does. */

@@ -1,5 +1,6 @@
 /** The module's exports as the host calls them, and how an instance is made. */
 import { ABI, STATEMENT_NAME_MAX, type Status } from "../../wasm/assembly/abi.ts";
+import type { Merge } from "../../wasm/assembly/merge_abi.ts";
 import { SkyqError } from "../base/errors.ts";
 import kernelBytes from "./kernels.wasm" with { type: "bytes" };
 
@@ -27,7 +28,53 @@ export interface Kernels {
   orderedFrame(part: number, selectedOnly: number, nth: number): number;
 }
 
+/** What of the module merges two streams: its own instances, with `mergeLayout` instead of `layout`. */
+export interface MergeKernels {
+  memory: { readonly buffer: ArrayBuffer };
+  mergeAbi(): number;
+  mergeLayout(sourceRing: number, targetRing: number, keyCount: number): number;
+  mergeSides: { readonly value: number };
+  mergeKeyOrders: { readonly value: number };
+  mergeDifferences: { readonly value: number };
+  mergeDifferenceCount: { readonly value: number };
+  mergeDetail: { readonly value: number };
+  merge(): Merge;
+  mergeMakeRoom(side: number): number;
+  mergeFrontier(): number;
+}
+
 let productModule: WebAssembly.Module | undefined;
+
+const IMPORTS = {
+  env: {
+    abort: () => {
+      throw new Error("The module of kernels broke an invariant of its own");
+    },
+  },
+};
+
+/**
+ * Makes an instance of the module (the product's unless told) that merges.
+ * @param sizes arguments of the module's `mergeLayout`
+ * @throws {SkyqError} `config` when memory cannot be as large as that
+ */
+export function instantiateMerge(
+  bytes: BufferSource | undefined,
+  sizes: Parameters<MergeKernels["mergeLayout"]>,
+  abi: number,
+): MergeKernels {
+  const module = bytes === undefined
+    ? productModule ??= new WebAssembly.Module(kernelBytes)
+    : new WebAssembly.Module(bytes);
+  const kernels = new WebAssembly.Instance(module, IMPORTS).exports as unknown as MergeKernels;
+  if (kernels.mergeAbi() !== abi) throw new Error("The module of kernels is of another version: run deno task wasm");
+  if (kernels.mergeLayout(...sizes) === 0) {
+    throw new SkyqError("config", `Cannot compare rows: no memory for rows of ${Math.max(...sizes)} bytes`, {
+      hint: "A WebAssembly memory ends at 4 GiB: leave the column with the large values out.",
+    });
+  }
+  return kernels;
+}
 
 /**
  * Makes an instance of the module (the product's unless told) and lays out its memory.
@@ -40,14 +87,7 @@ export async function instantiate(
   const module = bytes === undefined
     ? productModule ??= await WebAssembly.compile(kernelBytes)
     : await WebAssembly.compile(bytes);
-  const imports = {
-    env: {
-      abort: () => {
-        throw new Error("The event codec's module broke an invariant of its own");
-      },
-    },
-  };
-  const kernels = (await WebAssembly.instantiate(module, imports)).exports as unknown as Kernels;
+  const kernels = (await WebAssembly.instantiate(module, IMPORTS)).exports as unknown as Kernels;
   if (kernels.abi() !== ABI) throw new Error("The event codec's module is of another version: run deno task wasm");
   if (kernels.layout(...sizes) === 0) {
     throw new SkyqError("config", `Cannot make an event codec: no memory for arenas of ${sizes[1]} bytes`, {

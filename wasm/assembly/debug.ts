@@ -14,3 +14,4 @@ export {
 } from "./bytes";
 export { copyValue, decodeValue, sameDecoded } from "./decode";
 export { isVisible } from "./registry";
+export { compareCells, firstUnlike, firstUnlikeScalar, useKeys } from "./merge_keys";

@@ -3,6 +3,18 @@
 export { emitBase, layout, outBase, partsBase } from "./memory";
 export { addTable, reserve, resetRegistry, rowsHeld, setShape, setTable } from "./registry";
 export { forgetRows, scan, skipEvent } from "./scan";
+export {
+  merge,
+  mergeAbi,
+  mergeDetail,
+  mergeDifferenceCount,
+  mergeDifferences,
+  mergeFrontier,
+  mergeKeyOrders,
+  mergeLayout,
+  mergeMakeRoom,
+  mergeSides,
+} from "./merge";
 export { countNet, emitArrays, emitCopyRows, emitOrdered, orderedFrame } from "./emit";
 
 import { ABI } from "./abi";

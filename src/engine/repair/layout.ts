@@ -1,20 +1,10 @@
 /** What of a table is compared: its key, its columns, and the order in which both servers can give the rows. */
+import type { KeyOrder, Side } from "../../codec/merge_codec.ts";
 import { SkyqError } from "../../base/errors.ts";
 import { quoteIdent, splitName } from "../../db/quote.ts";
 import { one, type Queryable } from "../../db/queryable.ts";
 
-export type Side = "source" | "target";
-
-/**
- * How the merge compares two key cells. Each is an order of COPY's text that a server can be asked for (`order.ts`).
- *
- * - `integer`: digits with an optional sign
- * - `decimal`: numeric and floating point, `1.0` beside `1.00`, `-0` beside `0`, NaN last
- * - `time`: dates and timestamps in ISO form, any year
- * - `bytes`: the unescaped bytes
- * - `padded`: the same without the spaces at the end
- */
-export type KeyOrder = "integer" | "decimal" | "time" | "bytes" | "padded";
+export type { KeyOrder, Side } from "../../codec/merge_codec.ts";
 
 /** A column as one side has it. */
 export interface SideColumn {
@@ -48,6 +38,7 @@ export interface LayoutColumn {
 }
 
 export interface KeyColumn extends LayoutColumn {
+  /** How the merge compares its cells; `order.ts` asks the servers for the same order. */
   readonly order: KeyOrder;
   /** Whether the server may use an index in that order, per side; else it has to sort by the text's bytes. */
   readonly isNative: Readonly<Record<Side, boolean>>;

@@ -1,14 +1,14 @@
 /**
  * The statements that give both sides' rows in one order: the server's ORDER BY here and the merge's comparison in
- * `wasm/assembly/merge.ts` are two forms of the same rule, `KeyOrder`.
+ * `wasm/assembly/merge_keys.ts` are two forms of the same rule, `KeyOrder`.
  */
+import type { Cell } from "../../codec/merge_codec.ts";
 import { SkyqError } from "../../base/errors.ts";
 import { quoteIdent, splitName } from "../../db/quote.ts";
 import type { Queryable } from "../../db/queryable.ts";
 import { isZoneMixed, keepsByteOrder, type KeyColumn, type Layout, type LayoutColumn, type Side } from "./layout.ts";
 
-/** The unescaped bytes of a value in the layout's encoding; null is NULL. */
-export type Cell = Uint8Array | null;
+export type { Cell } from "../../codec/merge_codec.ts";
 
 /** Keys from `after` (left out) to `upTo` (taken in); without one there is no bound on that side. One cell per key column. */
 export interface KeyRange {
@@ -185,7 +185,7 @@ export async function pinSettings(db: Queryable, layout: Layout): Promise<void> 
   );
 }
 
-/** One way to make a difference in what a server gives impossible to miss: the error for rows out of order. */
+/** The error for a row whose key is not greater than that of the row before. */
 export function outOfOrder(layout: Layout, side: Side, key: readonly Cell[]): SkyqError {
   const decoder = new TextDecoder();
   const shown = key.map((cell) => cell === null ? "NULL" : `'${decoder.decode(cell)}'`).join(", ");

@@ -1,8 +1,10 @@
 /** Reads one table from both sides at once, in key order, and reports where they differ. */
 import { SkyqError } from "../../base/errors.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
+import { copyLineCells } from "../../codec/copy_text.ts";
+import { badStream, type Cell, type DifferentLines, MergeCodec } from "../../codec/merge_codec.ts";
 import type { Layout, Side } from "./layout.ts";
-import { type Cell, type KeyRange, outOfOrder, pinSettings, readStatement } from "./order.ts";
+import { type KeyRange, outOfOrder, pinSettings, readStatement } from "./order.ts";
 
 export type { Cell, KeyRange } from "./order.ts";
 
@@ -51,7 +53,7 @@ export interface WalkOptions {
   signal?: AbortSignal;
   /** Called in key order. Reading stops until what it returns has resolved. Its cells may be kept. */
   onDifference(difference: Difference): void | Promise<void>;
-  /** Called every few 100 KiB read and at the end; may return a promise to slow the walk down. */
+  /** Called after each MiB read and at the end; may return a promise to slow the walk down. */
   onProgress?(progress: WalkProgress): void | Promise<void>;
 }
 
@@ -62,128 +64,131 @@ export interface WalkOptions {
  *   or what either server says
  */
 export async function walkTables(options: WalkOptions): Promise<WalkCounts> {
-  const { source, target, layout, onDifference, onProgress, signal } = options;
+  const { source, target, layout, signal } = options;
   await Promise.all([pinSettings(source, layout), pinSettings(target, layout)]);
-  const counts: WalkCounts = { sourceRows: 0, targetRows: 0, inserts: 0, updates: 0, deletes: 0 };
-  const sides = {
-    source: rowsOf(source, "source", options),
-    target: rowsOf(target, "target", options),
-  };
-  let last: readonly Cell[] | null = null;
-  const keySize = layout.key.length;
+  const codec = new MergeCodec({ keyOrders: layout.key.map(({ order }) => order) });
+  const feeds = [new Feed("source", source, codec, options), new Feed("target", target, codec, options)];
+  const stopping = Promise.withResolvers<never>();
+  stopping.promise.catch(() => {});
+  const onAbort = () => stopping.reject(stopped(layout, signal?.reason));
+  if (signal?.aborted) onAbort();
+  signal?.addEventListener("abort", onAbort, { once: true });
   try {
-    let [from, to] = await Promise.all([sides.source.next(), sides.target.next()]);
-    for (;;) {
-      const [here, there] = [from.value ?? null, to.value ?? null];
-      if (here === null && there === null) break;
-      if (signal?.aborted) throw new SkyqError("stopped", "Cannot finish the comparison: asked to stop");
-      const order = here === null ? 1 : there === null ? -1 : compareKeys(layout, here, there);
-      const source = order <= 0 ? here : null;
-      const target = order >= 0 ? there : null;
-      const key = (source ?? target)!.slice(0, keySize);
-      if (target === null) {
-        counts.inserts++;
-        await onDifference({ kind: "insert", key, source, target });
-      } else if (source === null) {
-        counts.deletes++;
-        await onDifference({ kind: "delete", key, source, target });
-      } else if (!source.every((cell, index) => sameCell(cell, target[index]))) {
-        counts.updates++;
-        await onDifference({ kind: "update", key, source, target });
-      }
-      last = key;
-      if (source !== null) {
-        counts.sourceRows++;
-        from = await sides.source.next();
-      }
-      if (target !== null) {
-        counts.targetRows++;
-        to = await sides.target.next();
-      }
-    }
-    await onProgress?.({ ...counts, bytes: 0, position: () => last });
-    return counts;
+    return await merge(codec, feeds, options, stopping.promise);
+  } catch (error) {
+    await Promise.all(feeds.map((feed) => feed.stop()));
+    throw error;
   } finally {
-    await Promise.all([sides.source.return(), sides.target.return()]);
+    signal?.removeEventListener("abort", onAbort);
   }
 }
 
-async function* rowsOf(
-  connection: WireConnection,
-  side: Side,
-  { layout, where, range }: WalkOptions,
-): AsyncGenerator<Cell[], void, void> {
-  let rest: Uint8Array = new Uint8Array(0);
-  let before: Cell[] | null = null;
-  for await (const chunk of connection.copyOut(readStatement(layout, side, { where, range }))) {
-    const bytes = new Uint8Array(rest.length + chunk.length);
-    bytes.set(rest);
-    bytes.set(chunk, rest.length);
-    let at = 0;
-    const view = new DataView(bytes.buffer);
-    while (at + 5 <= bytes.length && at + 1 + view.getUint32(at + 1) <= bytes.length) {
-      const end = at + 1 + view.getUint32(at + 1);
-      const row = cellsOf(bytes.subarray(at + 5, end - 1));
-      if (before !== null && compareKeys(layout, before, row) >= 0) {
-        throw outOfOrder(layout, side, row.slice(0, layout.key.length));
+function stopped(layout: Layout, cause: unknown): SkyqError {
+  return new SkyqError("stopped", `Cannot finish comparing table "${layout.source.table}": asked to stop`, { cause });
+}
+
+async function merge(
+  codec: MergeCodec,
+  feeds: readonly Feed[],
+  { layout, onDifference, onProgress }: WalkOptions,
+  stopping: Promise<never>,
+): Promise<WalkCounts> {
+  const counts = { inserts: 0, updates: 0, deletes: 0 };
+  let toldBytes = 0;
+  for (;;) {
+    const step = codec.step();
+    for (const lines of codec.differences()) {
+      const difference = differenceOf(lines, layout.key.length);
+      counts[COUNTED[difference.kind]]++;
+      const accepted = onDifference(difference);
+      if (accepted !== undefined) await Promise.race([accepted, stopping]);
+    }
+    const bytes = feeds[0]!.bytes + feeds[1]!.bytes;
+    if (onProgress !== undefined && (step.kind === "done" || bytes - toldBytes >= PROGRESS_BYTES)) {
+      toldBytes = bytes;
+      const rows = { sourceRows: codec.rows.source, targetRows: codec.rows.target };
+      const told = onProgress({ ...rows, ...counts, bytes, position: () => codec.position() });
+      if (told !== undefined) await Promise.race([told, stopping]);
+    }
+    switch (step.kind) {
+      case "done":
+        return { sourceRows: codec.rows.source, targetRows: codec.rows.target, ...counts };
+      case "need-input": {
+        const needy = feeds.filter((feed) => step.sides.includes(feed.side));
+        await Promise.race([Promise.all(needy.map((feed) => feed.fill())), stopping]);
+        break;
       }
-      before = row;
-      yield row;
-      at = end;
+      case "out-of-order":
+        throw outOfOrder(layout, step.side, step.key);
+      case "bad-frame":
+        throw badStream(`Cannot compare table "${layout[step.side].table}"`, step.side);
     }
-    rest = bytes.slice(at);
   }
 }
 
-function cellsOf(line: Uint8Array): Cell[] {
-  const cells: Cell[] = [];
-  for (let start = 0; start <= line.length;) {
-    let end = line.indexOf(0x09, start);
-    if (end < 0) end = line.length;
-    cells.push(unescaped(line.subarray(start, end)));
-    start = end + 1;
+const COUNTED = { insert: "inserts", update: "updates", delete: "deletes" } as const;
+/** How often progress is told. */
+const PROGRESS_BYTES = 1 << 20;
+
+/** Cells of their own memory. */
+function differenceOf({ source, target }: DifferentLines, keySize: number): Difference {
+  const from = source === null ? null : copyLineCells(source.slice());
+  const to = target === null ? null : copyLineCells(target.slice());
+  const kind = to === null ? "insert" : from === null ? "delete" : "update";
+  return { kind, key: (from ?? to)!.slice(0, keySize), source: from, target: to };
+}
+
+/** Brings one side's bytes into the codec, always with the next read under way. */
+class Feed {
+  bytes = 0;
+  readonly #connection: WireConnection;
+  readonly #chunks: AsyncGenerator<Uint8Array, void, void>;
+  readonly #codec: MergeCodec;
+  /** What the codec has not taken yet. */
+  #chunk: Uint8Array = new Uint8Array(0);
+  #next: Promise<IteratorResult<Uint8Array, void>> | null;
+  #isEnded = false;
+
+  constructor(readonly side: Side, connection: WireConnection, codec: MergeCodec, options: WalkOptions) {
+    this.#connection = connection;
+    this.#codec = codec;
+    this.#chunks = connection.copyOut(readStatement(options.layout, side, options));
+    this.#next = this.#read();
   }
-  return cells;
-}
 
-const LETTERS: Readonly<Record<number, number>> = { 98: 8, 102: 12, 110: 10, 114: 13, 116: 9, 118: 11 };
-
-function unescaped(cell: Uint8Array): Cell {
-  if (cell.length === 2 && cell[0] === 0x5c && cell[1] === 0x4e) return null;
-  if (!cell.includes(0x5c)) return cell;
-  const bytes: number[] = [];
-  for (let i = 0; i < cell.length; i++) {
-    if (cell[i] === 0x5c) bytes.push(LETTERS[cell[++i]!] ?? cell[i]!);
-    else bytes.push(cell[i]!);
-  }
-  return new Uint8Array(bytes);
-}
-
-function sameCell(a: Cell, b: Cell | undefined): boolean {
-  if (a === null || b === null || b === undefined) return a === b;
-  return compareBytes(a, b) === 0;
-}
-
-function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  const size = Math.min(a.length, b.length);
-  for (let i = 0; i < size; i++) if (a[i] !== b[i]) return a[i]! - b[i]!;
-  return a.length - b.length;
-}
-
-function compareKeys(layout: Layout, a: readonly Cell[], b: readonly Cell[]): number {
-  for (const [index, { order }] of layout.key.entries()) {
-    const [x, y] = [a[index] ?? null, b[index] ?? null];
-    if (x === null || y === null) {
-      if (x !== y) return x === null ? 1 : -1;
-      continue;
+  /** Gives the codec more, or tells it the end. */
+  async fill(): Promise<void> {
+    if (this.#chunk.length === 0) {
+      const { done, value } = await this.#next!;
+      if (done) {
+        this.#isEnded = true;
+        this.#codec.end(this.side);
+        return;
+      }
+      this.#chunk = value;
+      this.bytes += value.length;
     }
-    const text = (cell: Uint8Array) => new TextDecoder().decode(cell);
-    const unlike = order === "integer"
-      ? Number(BigInt(text(x)) - BigInt(text(y)))
-      : order === "decimal"
-      ? Number(text(x)) - Number(text(y))
-      : compareBytes(x, y);
-    if (unlike !== 0) return unlike;
+    const taken = this.#codec.push(this.side, this.#chunk);
+    if (taken === 0) throw new Error(`The merge asked for more of the ${this.side}, and has no room for it`);
+    this.#chunk = this.#chunk.subarray(taken);
+    // The chunk was lent until now.
+    if (this.#chunk.length === 0) this.#next = this.#read();
   }
-  return 0;
+
+  /** Ends the COPY on the server, wherever it is. Never rejects. */
+  async stop(): Promise<void> {
+    if (this.#isEnded) return;
+    if (this.#chunk.length === 0) {
+      // The server may be sorting for minutes yet.
+      await this.#connection.cancel().catch(() => this.#connection.destroy());
+      await this.#next!.catch(() => {});
+    }
+    await this.#chunks.return().catch(() => {});
+  }
+
+  #read(): Promise<IteratorResult<Uint8Array, void>> {
+    const next = this.#chunks.next();
+    next.catch(() => {}); // told to whoever waits for it
+    return next;
+  }
 }
