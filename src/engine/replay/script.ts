@@ -54,7 +54,7 @@ export function readAttributes(sql: string): Map<string, readonly string[]> {
     let values = attribute[1]!;
     if (continued === null) {
       const pair = /^([^:]*):(.*)$/.exec(values);
-      const key = pair?.[1]!.trim().toLowerCase();
+      const key = pair?.[1]?.trim().toLowerCase();
       if (key === undefined || TESTS[key] === undefined) {
         throw new SkyqError("usage", `Cannot read attribute in line ${index + 1}: "${text}" has no known key`, {
           hint: "Known keys: Local-Table, Local-Sequence, Local-Destination, Need-Table, Need-Sequence, Need-View, " +
