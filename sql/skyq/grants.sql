@@ -7,7 +7,7 @@ begin
     grant usage on schema skyq to public;
     if v_is_admin then
         grant select, insert, update, delete on skyq.copy_state, skyq.setting, skyq.pending_trigger, skyq.failed_event,
-            skyq.queue_policy to pgq_admin;
+            skyq.queue_policy, skyq.upgrade, skyq.upgraded_trigger to pgq_admin;
         grant select on skyq.capture to pgq_admin;
     end if;
     if pg_catalog.to_regrole('pgq_reader') is not null then

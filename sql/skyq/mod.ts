@@ -38,6 +38,8 @@ import eventFailed from "./functions/event_failed.sql" with { type: "text" };
 import failedEventRetry from "./functions/failed_event_retry.sql" with { type: "text" };
 import failedEventDrop from "./functions/failed_event_drop.sql" with { type: "text" };
 import failedEventsAndPolicies from "./migrations/0001_failed_events_and_policies.sql" with { type: "text" };
+import upgrades from "./migrations/0002_upgrades.sql" with { type: "text" };
+import fenceWorker from "./functions/fence_worker.sql" with { type: "text" };
 import pendingTriggers from "./functions/pending_triggers.sql" with { type: "text" };
 
 export const skyq: SqlSchema = {
@@ -78,6 +80,8 @@ export const skyq: SqlSchema = {
     dropCapture,
     checkCapture,
     pendingTriggers,
+    // pairs of Londiste that were taken over
+    fenceWorker,
     // limits of queues
     queueSize,
     rotationHolders,
@@ -90,5 +94,5 @@ export const skyq: SqlSchema = {
     failedEventDrop,
   ],
   grants,
-  migrations: [{ id: 1, sql: failedEventsAndPolicies }],
+  migrations: [{ id: 1, sql: failedEventsAndPolicies }, { id: 2, sql: upgrades }],
 };

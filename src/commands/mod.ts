@@ -168,6 +168,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./ticker.ts").then((module) => module.ticker),
   },
   {
+    group: "Replication",
+    name: "upgrade",
+    summary: "Take over a pair of Londiste 3, or give it back",
+    load: () => import("./upgrade.ts").then((module) => module.upgrade),
+  },
+  {
     group: "Queues",
     name: "queue install",
     summary: "Prepare a database for queues: schemas and roles",

@@ -52,6 +52,16 @@ export async function installSchemas(db: Queryable, options: InstallOptions): Pr
   }
 }
 
+/**
+ * The same inside the caller's transaction, read committed, which commits it together with what else it does. Settings
+ * (`search_path`, `lock_timeout`) stay changed until its end.
+ * @throws {SkyqError} as `installSchemas`
+ */
+export async function installSchemasWithin(tx: Queryable, options: InstallOptions): Promise<InstallReport> {
+  await requireServer(tx);
+  return await installInTransaction(tx, options.schemas ?? SCHEMAS, options.log);
+}
+
 async function installInTransaction(db: Queryable, schemas: readonly SqlSchema[], log: Logger): Promise<InstallReport> {
   await db.query(`set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
   await db.query("set local client_min_messages = warning");

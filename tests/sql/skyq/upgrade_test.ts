@@ -25,22 +25,23 @@ async function shape(db: SqlConnection): Promise<string[]> {
 }
 
 describe("installSchemas() on a database of the first version", () => {
-  it("makes what a fresh one has, dead letters and limits included", async () => {
+  it("makes what a fresh one has, dead letters, limits and upgrades included", async () => {
     const [fresh, , old] = await lendDatabases(3);
     await using a = await openSql(parseTarget(fresh.dsn()));
     await using b = await openSql(parseTarget(old.dsn()));
     for (const db of [a, b]) await installSchemas(db, { log: silentLog });
     await b.exec(`
-      drop table skyq.failed_event, skyq.queue_policy;
+      drop table skyq.failed_event, skyq.queue_policy, skyq.upgrade, skyq.upgraded_trigger;
       drop function skyq.event_failed, skyq.failed_event_retry, skyq.failed_event_drop, skyq.maint_queue_policy,
-                    skyq.set_queue_policy, skyq.rotation_holders, skyq.queue_size, skyq._drop_consumer;
-      delete from skyq.migration where schema_name = 'skyq' and id = 1`);
+                    skyq.set_queue_policy, skyq.rotation_holders, skyq.queue_size, skyq._drop_consumer,
+                    skyq.fence_worker, skyq.set_fence;
+      delete from skyq.migration where schema_name = 'skyq' and id in (1, 2)`);
     expect(await shape(b)).not.toEqual(await shape(a));
     const report = await installSchemas(b, { log: silentLog });
     expect(report.schemas.find(({ name }) => name === "skyq")).toEqual({
       name: "skyq",
       state: "updated",
-      migrations: 1,
+      migrations: 2,
     });
     expect(await shape(b)).toEqual(await shape(a));
   });

@@ -1,0 +1,219 @@
+// A node of Londiste 3 changes hands: its schemas, positions and table states are skyq's own, so nothing is converted.
+// What is added is schema skyq, a record of the upgrade, and a fence that keeps the old worker from going on.
+
+import { SkyqError } from "../../base/errors.ts";
+import { installSchemas, installSchemasWithin } from "../../db/install.ts";
+import type { Queryable } from "../../db/queryable.ts";
+import { getSeqList, getTableList, moveTableState, pendingFkeys, type TableRow } from "../../queue/londiste.ts";
+import { getConsumerInfo, unregisterConsumer } from "../../queue/pgq.ts";
+import { getConsumerState, unregisterTargetConsumer } from "../../queue/pgq_node.ts";
+import { isAlreadyApplied } from "../replay/open.ts";
+import { copyConsumerName } from "../copy/table_copy.ts";
+import type { Pair, Side, UpgradeJob } from "./look.ts";
+import { askLondiste3, refuseRunning } from "./running.ts";
+
+/** Columns and functions that the replay uses and that early versions of Londiste 3 lack. */
+const NEEDED = `
+  select f from unnest(array['pgq.next_batch_info(text,text)', 'pgq.register_consumer_at(text,text,int8)',
+    'pgq_node.get_consumer_state(text,text)', 'pgq_node.set_subscriber_watermark(text,text,int8)',
+    'londiste.get_table_list(text)', 'londiste.local_set_table_state(text,text,text,text)',
+    'londiste.restore_table_fkey(text,text,boolean)', 'londiste.root_check_seqs(text)']) f
+   where to_regprocedure(f) is null`;
+
+/**
+ * Takes the leaf's worker over. Nothing is copied again, and the provider's triggers stay.
+ * @param check look only, change nothing but the question to the worker whether it runs
+ * @throws {SkyqError} `refused` with everything that does not fit, `already-running`, `lost-position`
+ */
+export async function takeOverLondiste3(
+  pair: Pair,
+  sides: { provider: Side; subscriber: Side },
+  job: UpgradeJob,
+  { check }: { check: boolean },
+): Promise<void> {
+  const { log, queue, worker } = job;
+  await requireFit(pair, sides, job);
+  const tables = (await getTableList(pair.subscriber, queue)).filter((row) => row.local);
+  requireKnownAttributes(tables);
+  await sayWhatIsTaken(pair, job, tables);
+  const running = await askLondiste3(pair.subscriber, job);
+  if (check) {
+    if (running.length > 0) log.warning(`Londiste still works on the queue (${running.join(", ")}): stop it first`);
+    return;
+  }
+  refuseRunning(running, job);
+  await installSchemas(pair.provider, { log });
+  await pair.subscriber.transaction(async (tx) => {
+    await installSchemasWithin(tx, { log });
+    await tx.exec(`set local lock_timeout = ${job.lockTimeoutMs}`);
+    await tx.query(
+      `insert into skyq.upgrade (queue_name, worker_name, side, from_version) values ($1, $2, 'subscriber', '3')
+       on conflict (queue_name, worker_name, side) do nothing`,
+      [queue, worker],
+    );
+    const [fence] = await tx.query<{ isSet: boolean }>(`select skyq.set_fence() as "isSet"`);
+    if (!fence!.isSet) {
+      log.warning(
+        "The old worker is not fenced off: this role does not own schemas pgq_node and londiste of the subscriber. See " +
+          "to it that the worker of Londiste is never started again",
+      );
+    }
+  });
+  await warnOfPgqd(pair.provider, job);
+  log.info(`Worker "${worker}" of queue "${queue}" is skyq's now: start \`skyq replay\`. The root's worker may run on`);
+}
+
+/** Names and kinds that have to agree, all at once. */
+async function requireFit(pair: Pair, { provider, subscriber }: { provider: Side; subscriber: Side }, job: UpgradeJob) {
+  const root = provider.node!;
+  const leaf = subscriber.node!;
+  const refuse = (found: string, hint: string) => {
+    throw new SkyqError("refused", `Cannot upgrade queue "${job.queue}": ${found}`, { hint });
+  };
+  if (root.node_type !== "root") {
+    refuse(
+      `the provider's node "${root.node_name}" is a ${root.node_type}`,
+      "skyq replays from a root. Let the leaf read from the root first (londiste change-provider), and name its " +
+        "database in provider_db.",
+    );
+  }
+  if (leaf.node_type !== "leaf") {
+    refuse(`the subscriber's node "${leaf.node_name}" is a ${leaf.node_type}`, "skyq takes over leaves.");
+  }
+  if (leaf.provider_node !== root.node_name) {
+    refuse(
+      `leaf "${leaf.node_name}" reads from node "${leaf.provider_node}", provider_db is node "${root.node_name}"`,
+      "Name the database of its provider in provider_db.",
+    );
+  }
+  if (leaf.combined_queue !== null) {
+    refuse(
+      `leaf "${leaf.node_name}" is merged into queue "${leaf.combined_queue}"`,
+      "Merged leaves stay with Londiste.",
+    );
+  }
+  const lines: string[] = [];
+  if (job.jobName !== leaf.node_name) lines.push(`job_name = ${leaf.node_name}`);
+  if (job.worker !== leaf.worker_name) lines.push(`pgq_consumer_id = ${leaf.worker_name}`);
+  if (lines.length > 0) {
+    refuse(
+      `the subscriber is node "${leaf.node_name}" with worker "${leaf.worker_name}", the config says node ` +
+        `"${job.jobName}" with worker "${job.worker}"`,
+      `Write into the config: ${lines.join(", ")}`,
+    );
+  }
+  for (const [side, db] of [["provider", pair.provider], ["subscriber", pair.subscriber]] as const) {
+    const lacking = await db.query<{ f: string }>(NEEDED);
+    if (lacking.length === 0) continue;
+    refuse(
+      `the ${side}'s schemas are of an older version, without ${lacking.map((row) => row.f).join(", ")}`,
+      "Let their owner run: ALTER EXTENSION pgq UPDATE; the same for pgq_node and londiste.",
+    );
+  }
+}
+
+function requireKnownAttributes(tables: readonly TableRow[]): void {
+  const special = tables.filter((row) => {
+    const handler = new URLSearchParams(row.table_attrs ?? "").get("handler");
+    return handler !== null && !/^londiste($|\(\s*\))/.test(handler);
+  });
+  if (special.length === 0) return;
+  throw new SkyqError(
+    "refused",
+    `Cannot upgrade: tables with a handler that skyq does not have: ${
+      special.map((row) => `${row.table_name} (${row.table_attrs})`).join(", ")
+    }`,
+    { hint: "Leave them to a node of Londiste, or set them back with `londiste change-handler TABLE`." },
+  );
+}
+
+/** @throws {SkyqError} `lost-position` */
+async function sayWhatIsTaken(pair: Pair, job: UpgradeJob, tables: readonly TableRow[]): Promise<void> {
+  const { log, queue, worker } = job;
+  const there = await getConsumerInfo(pair.provider, queue, worker);
+  const here = await getConsumerState(pair.subscriber, queue, worker);
+  if (there?.last_tick == null || here?.completed_tick == null) {
+    throw new SkyqError(
+      "not-found",
+      `Cannot upgrade queue "${queue}": worker "${worker}" is not registered on both sides`,
+      {
+        hint: "Let Londiste replay a batch first.",
+      },
+    );
+  }
+  const open = there.next_tick === null
+    ? { prevTickId: there.last_tick, tickId: there.last_tick, queue }
+    : { prevTickId: there.last_tick, tickId: there.next_tick, queue };
+  const isApplied = isAlreadyApplied(open, here.completed_tick);
+  log.info(
+    `Position: tick ${here.completed_tick}` +
+      (there.next_tick === null
+        ? ""
+        : `; batch ${there.last_tick}..${there.next_tick} is open and ${isApplied ? "applied" : "not applied"}`),
+  );
+  const states = new Map<string, number>();
+  for (const row of tables) {
+    const state = row.merge_state === null ? "to be copied" : row.merge_state.split(":")[0]!;
+    states.set(state, (states.get(state) ?? 0) + 1);
+  }
+  log.info(`Tables: ${[...states].map(([state, count]) => `${count} ${state}`).join(", ") || "none"}`);
+  const seqs = (await getSeqList(pair.subscriber, queue)).filter((row) => row.local).length;
+  const fkeys = (await pendingFkeys(pair.subscriber)).length;
+  log.info(`Sequences: ${seqs}; pending foreign keys: ${fkeys}`);
+}
+
+async function warnOfPgqd(provider: Queryable, job: UpgradeJob): Promise<void> {
+  const sessions = await provider.query(
+    "select 1 from pg_stat_activity a where a.datname = current_database() and a.application_name like 'pgqd%' limit 1",
+  );
+  if (sessions.length === 0) return;
+  job.log.warning(
+    "pgqd ticks the provider's queues: set ticker = off in the config, or stop pgqd and let skyq tick. Two tickers at " +
+      "once may deliver events twice",
+  );
+}
+
+/**
+ * Gives the worker back to Londiste, whose worker goes on from the position that skyq has reached.
+ * @throws {SkyqError} `refused` when triggers are pending that only skyq can restore
+ */
+export async function giveBackLondiste3(pair: Pair, job: UpgradeJob, { check }: { check: boolean }): Promise<void> {
+  const { queue, worker, log } = job;
+  const tables = (await getTableList(pair.subscriber, queue)).filter((row) => row.local);
+  await requireNoPendingTriggers(pair.subscriber, tables);
+  for (const row of tables) {
+    const { merge_state: state, table_name: table } = row;
+    if (state === null || state === "ok") continue;
+    if (state !== "in-copy") {
+      log.warning(`${table} is ${state}: let Londiste finish its copy with \`londiste CONFIG copy ${table} -d\``);
+      continue;
+    }
+    log.info(`${table} is in-copy: Londiste will copy it from the beginning`);
+    if (check) continue;
+    // Londiste starts copies of tables without a state only.
+    await unregisterConsumer(pair.provider, queue, copyConsumerName(worker, table));
+    await unregisterTargetConsumer(pair.subscriber, queue, copyConsumerName(worker, table));
+    await moveTableState(pair.subscriber, { queue, table, from: state, to: null, snapshot: null });
+  }
+  if (check) return;
+  await pair.subscriber.transaction(async (tx) => {
+    await tx.query("delete from skyq.upgrade u where u.queue_name = $1 and u.worker_name = $2", [queue, worker]);
+    await tx.query("select skyq.set_fence()");
+  });
+  const state = await getConsumerState(pair.subscriber, queue, worker);
+  log.info(`Worker "${worker}" of queue "${queue}" is Londiste's again, at tick ${state?.completed_tick}`);
+}
+
+/** @throws {SkyqError} `refused` */
+async function requireNoPendingTriggers(db: Queryable, tables: readonly TableRow[]): Promise<void> {
+  const pending = await db.query<{ table_name: string }>(
+    "select distinct p.table_name from skyq.pending_trigger p where p.table_name = any($1::text[]) order by 1",
+    [tables.map((row) => row.dest_table ?? row.table_name)],
+  );
+  if (pending.length === 0) return;
+  throw new SkyqError(
+    "refused",
+    `Cannot undo: triggers of ${pending.map((row) => row.table_name).join(", ")} are dropped and pending`,
+    { hint: "Londiste knows nothing of them. Restore them first: skyq subscriber restore-triggers." },
+  );
+}
