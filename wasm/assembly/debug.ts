@@ -14,4 +14,4 @@ export {
 } from "./bytes";
 export { copyValue, decodeValue, sameDecoded } from "./decode";
 export { isVisible } from "./registry";
-export { compareCells, firstUnlike, firstUnlikeScalar, useKeys } from "./merge_keys";
+export { compareCells, compareKeys, compareKeysScalar, firstUnlike, firstUnlikeScalar, useKeys } from "./merge_keys";

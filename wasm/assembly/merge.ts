@@ -134,6 +134,44 @@ function pass(side: Side, row: usize, rowEnd: usize): void {
   side.rowCount++;
 }
 
+/**
+ * Passes rows that are the same on both sides, as long as they are complete and ascend. What it stops at, whatever it
+ * is, is looked at by `merge`. The last rows of both sides must be the same.
+ */
+function passLevel(source: Side, target: Side): void {
+  const sourceEnd = source.fillAt;
+  const targetEnd = target.fillAt;
+  let at = source.readAt;
+  let other = target.readAt;
+  let last = source.lastKeyAt;
+  let lastEnd = source.lastKeyEnd;
+  let count: u32 = 0;
+  while (sourceEnd - at >= FRAME_HEAD && targetEnd - other >= FRAME_HEAD) {
+    if (load<u8>(at) != 0x64 || load<u8>(other) != 0x64) break;
+    const size = bswap<u32>(load<u32>(at, 1)) + 1;
+    if (size <= FRAME_HEAD || size > sourceEnd - at || size > targetEnd - other) break;
+    if (!sameBytes(at + 1, other + 1, size - 1)) break;
+    const end = at + size - 1;
+    if (load<u8>(end) != 0x0a) break;
+    const row = at + FRAME_HEAD;
+    if (compareKeys(last, lastEnd, row, end) >= 0) break;
+    last = row;
+    lastEnd = end;
+    at += size;
+    other += size;
+    count++;
+  }
+  if (count == 0) return;
+  source.lastKeyAt = last;
+  source.lastKeyEnd = lastEnd;
+  source.readAt = at;
+  source.rowCount += count;
+  target.lastKeyAt = other - (at - last);
+  target.lastKeyEnd = other - (at - lastEnd);
+  target.readAt = other;
+  target.rowCount += count;
+}
+
 /** Compares rows until one side has no complete row, or there is no room for differences. */
 export function merge(): Merge {
   const source = sideAt(MergeSide.Source);
@@ -141,9 +179,7 @@ export function merge(): Merge {
   source.rowCount = 0;
   target.rowCount = 0;
   mergeDifferenceCount = 0;
-  /** The last rows of both sides were the same. */
-  let isLevel = false;
-  /** Rows that were seen to ascend while they waited for the other side. */
+  // Rows that were seen to ascend while they waited for the other side.
   let sourceSeen: usize = 0;
   let targetSeen: usize = 0;
   while (true) {
@@ -158,26 +194,11 @@ export function merge(): Merge {
         (targetSize == INCOMPLETE ? 1 << MergeSide.Target : 0);
       return Merge.NeedInput;
     }
-    const sourceRow: usize = source.readAt + FRAME_HEAD;
-    const sourceEnd: usize = sourceRow + sourceSize - FRAME_HEAD - 1;
-    const targetRow: usize = target.readAt + FRAME_HEAD;
-    const targetEnd: usize = targetRow + targetSize - FRAME_HEAD - 1;
-
-    if (
-      sourceSize == targetSize && sourceSize != NO_ROW &&
-      sameBytes(sourceRow, targetRow, <u32> (sourceEnd - sourceRow))
-    ) {
-      if (!ascends(source, sourceRow, sourceEnd)) return outOfOrder(MergeSide.Source);
-      if (!isLevel && !ascends(target, targetRow, targetEnd)) return outOfOrder(MergeSide.Target);
-      pass(source, sourceRow, sourceEnd);
-      pass(target, targetRow, targetEnd);
-      isLevel = true;
-      continue;
-    }
-
-    isLevel = false;
     if (sourceSize == NO_ROW && targetSize == NO_ROW) return Merge.Done;
-    if (mergeDifferenceCount == DIFFERENCES_MAX) return Merge.Full;
+    const sourceRow: usize = source.readAt + FRAME_HEAD;
+    const sourceEnd: usize = source.readAt + sourceSize - 1;
+    const targetRow: usize = target.readAt + FRAME_HEAD;
+    const targetEnd: usize = target.readAt + targetSize - 1;
     if (sourceSize != NO_ROW && sourceSeen != sourceRow) {
       if (!ascends(source, sourceRow, sourceEnd)) return outOfOrder(MergeSide.Source);
       sourceSeen = sourceRow;
@@ -186,6 +207,15 @@ export function merge(): Merge {
       if (!ascends(target, targetRow, targetEnd)) return outOfOrder(MergeSide.Target);
       targetSeen = targetRow;
     }
+
+    if (sourceSize == targetSize && sameBytes(sourceRow, targetRow, sourceSize - FRAME_HEAD)) {
+      pass(source, sourceRow, sourceEnd);
+      pass(target, targetRow, targetEnd);
+      passLevel(source, target);
+      continue;
+    }
+
+    if (mergeDifferenceCount == DIFFERENCES_MAX) return Merge.Full;
     const order = sourceSize == NO_ROW
       ? 1
       : targetSize == NO_ROW
