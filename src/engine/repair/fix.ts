@@ -97,9 +97,11 @@ function only(layout: Layout): string {
 }
 
 function condition(writer: StatementWriter, column: LayoutColumn, cell: Cell): void {
-  const { quotedName, hasEquality } = column.target;
-  if (cell === null) writer.text(`${quotedName} is null`);
-  else writer.text(`${quotedName}${hasEquality ? "" : "::text"} = `).literal(cell);
+  const { quotedName, hasEquality, isShownByPath, baseType } = column.target;
+  if (cell === null) return void writer.text(`${quotedName} is null`);
+  writer.text(`${quotedName}${hasEquality ? "" : "::text"} = `).literal(cell);
+  // Against regclass and its kind the server would take an untyped literal for an oid.
+  if (hasEquality && isShownByPath) writer.text(`::${baseType}`);
 }
 
 function sameCell(a: Cell, b: Cell): boolean {

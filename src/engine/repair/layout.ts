@@ -326,12 +326,13 @@ const COLUMNS_SQL = `
          case when n.nspname = 'pg_catalog' then t.typname else '' end as builtin,
          coalesce(e.typname, t.typname) as element,
          b.not_null, a.attgenerated <> '' as generated, a.attidentity = 'a' as identity_always,
-         t.typtype in ('e', 'r', 'm') or exists (
+         coalesce(e.typtype, t.typtype) in ('e', 'r', 'm') or exists (
            select 1 from pg_catalog.pg_opclass o join pg_catalog.pg_am m on m.oid = o.opcmethod
             where m.amname = 'btree' and o.opcdefault
-              and o.opcintype = case when t.typname = 'varchar' and n.nspname = 'pg_catalog' then 'text'::regtype
-                                     else coalesce(e.oid, t.oid) end)
-           or e.typtype in ('e', 'r', 'm') as has_equality,
+              and (o.opcintype = coalesce(e.oid, t.oid) or exists (
+                    select 1 from pg_catalog.pg_cast k
+                     where k.castsource = coalesce(e.oid, t.oid) and k.casttarget = o.opcintype
+                       and k.castmethod = 'b' and k.castcontext = 'i'))) as has_equality,
          case when a.attcollation = 0 then null
               when col.collname = 'default' and col.collnamespace = 'pg_catalog'::regnamespace then 'default'
               when col.collprovider = 'b' or col.collprovider = 'c' and col.collcollate in ('C', 'POSIX') then 'bytes'

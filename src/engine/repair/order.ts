@@ -176,9 +176,21 @@ export function textSettings(layout: Layout): Record<string, string> {
   };
 }
 
-/** Makes a session show values as the walk needs them; they stay so, unless its transaction is rolled back. */
-export async function pinSettings(db: Queryable, layout: Layout): Promise<void> {
+/**
+ * Makes a session show values as the walk needs them.
+ * @returns the settings as they were, for `putSettings`; a rollback of the transaction puts them back as well
+ */
+export async function pinSettings(db: Queryable, layout: Layout): Promise<Record<string, string>> {
   const settings = textSettings(layout);
+  const rows = await db.query<{ name: string; before: string }>(
+    `select s.name, pg_catalog.current_setting(s.name) as before from unnest($1::text[]) as s(name)`,
+    [Object.keys(settings)],
+  );
+  await putSettings(db, settings);
+  return Object.fromEntries(rows.map(({ name, before }) => [name, before]));
+}
+
+export async function putSettings(db: Queryable, settings: Readonly<Record<string, string>>): Promise<void> {
   await db.query(
     "select pg_catalog.set_config(s.name, s.value, false) from unnest($1::text[], $2::text[]) as s(name, value)",
     [Object.keys(settings), Object.values(settings)],

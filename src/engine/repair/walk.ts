@@ -4,7 +4,7 @@ import type { WireConnection } from "../../db/wire/connection.ts";
 import { copyLineCells } from "../../codec/copy_text.ts";
 import { badStream, type Cell, type DifferentLines, MergeCodec } from "../../codec/merge_codec.ts";
 import type { Layout, Side } from "./layout.ts";
-import { type KeyRange, outOfOrder, pinSettings, readStatement } from "./order.ts";
+import { type KeyRange, outOfOrder, pinSettings, putSettings, readStatement } from "./order.ts";
 
 export type { Cell, KeyRange } from "./order.ts";
 
@@ -41,8 +41,9 @@ export interface WalkProgress extends Readonly<WalkCounts> {
 
 export interface WalkOptions {
   /**
-   * One connection each, for the walk alone as long as it runs; they keep its settings (`pinSettings`). What they see is
-   * the caller's matter: both should be in a REPEATABLE READ transaction begun at the same point.
+   * One connection each, for the walk alone as long as it runs. What they see is the caller's matter: both should be in
+   * a REPEATABLE READ transaction begun at the same point. A walk that fails leaves such a transaction failed, and
+   * outside of one the settings of `order.ts`.
    */
   source: WireConnection;
   target: WireConnection;
@@ -65,7 +66,7 @@ export interface WalkOptions {
  */
 export async function walkTables(options: WalkOptions): Promise<WalkCounts> {
   const { source, target, layout, signal } = options;
-  await Promise.all([pinSettings(source, layout), pinSettings(target, layout)]);
+  const [sourceBefore, targetBefore] = await Promise.all([pinSettings(source, layout), pinSettings(target, layout)]);
   const codec = new MergeCodec({ keyOrders: layout.key.map(({ order }) => order) });
   const feeds = [new Feed("source", source, codec, options), new Feed("target", target, codec, options)];
   const stopping = Promise.withResolvers<never>();
@@ -74,7 +75,9 @@ export async function walkTables(options: WalkOptions): Promise<WalkCounts> {
   if (signal?.aborted) onAbort();
   signal?.addEventListener("abort", onAbort, { once: true });
   try {
-    return await merge(codec, feeds, options, stopping.promise);
+    const counts = await merge(codec, feeds, options, stopping.promise);
+    await Promise.all([putSettings(source, sourceBefore), putSettings(target, targetBefore)]);
+    return counts;
   } catch (error) {
     await Promise.all(feeds.map((feed) => feed.stop()));
     throw error;
