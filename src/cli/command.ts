@@ -53,6 +53,8 @@ export interface CommandSpec<S extends OptionSpecs> {
   readonly examples: readonly string[];
   /** Which keys the config file has to have; `none`: the command takes no file. */
   readonly config: ConfigKind;
+  /** An option that takes the config's place: with it the first word is an argument already. */
+  readonly configUnless?: string;
   readonly args?: ArgSpec | readonly ArgSpec[];
   readonly options?: S;
   /** Runs until it is stopped: takes -d -r -s -k, holds the pidfile, reloads on SIGHUP. */

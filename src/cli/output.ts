@@ -81,10 +81,18 @@ export function writeStderr(text: string): void {
   }
 }
 
+/** Writes all of `bytes`. @throws {StdoutClosed} */
+export function writeStdoutBytes(bytes: Uint8Array): void {
+  writeAllBytes(Deno.stdout, bytes);
+}
+
 const encoder = new TextEncoder();
 
 function writeAll(target: { writeSync(bytes: Uint8Array): number }, text: string): void {
-  const bytes = encoder.encode(text);
+  writeAllBytes(target, encoder.encode(text));
+}
+
+function writeAllBytes(target: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Array): void {
   try {
     for (let offset = 0; offset < bytes.length;) offset += target.writeSync(bytes.subarray(offset));
   } catch (error) {

@@ -124,7 +124,7 @@ function fit(command: Command, { values, words }: ReadOptions, configFirst: bool
   let config: string | null = null;
   if (standsAt(0) && !(configFirst && standsAt(1))) {
     rest = words.slice(name.length);
-    if (command.config !== "none") [config = null, ...rest] = rest;
+    if (takesConfig(command, values)) [config = null, ...rest] = rest;
   } else if (standsAt(1)) {
     config = words[0]!;
     rest = words.slice(1 + name.length);
@@ -134,11 +134,15 @@ function fit(command: Command, { values, words }: ReadOptions, configFirst: bool
   if (values.has("version")) return { kind: "version" };
   if (values.has("help")) return { kind: "help", topic: command.name };
   const isComplete = !values.has("ini") && !["reload", "stop", "kill"].some((option) => values.has(option));
-  if (config === null && command.config !== "none" && !values.has("ini")) {
+  if (config === null && takesConfig(command, values) && !values.has("ini")) {
     throw usage("need config file, use --help for help", `Usage: ${usageLine(command)}`);
   }
   if (isComplete) checkArgs(command, rest);
   return { kind: "run", command, config, args: rest, options: values };
+}
+
+function takesConfig({ config, configUnless }: Command, values: ReadOptions["values"]): boolean {
+  return config !== "none" && (configUnless === undefined || !values.has(configUnless));
 }
 
 function checkArgs(command: Command, args: readonly string[]): void {

@@ -33,7 +33,9 @@ export async function runCommand(
     return EXIT.ok;
   }
   const flags = readFlags(options);
-  const input = { file: request.config, kind: command.config, overrides, env: Deno.env.toObject() };
+  // Without a file although the command takes one: something else has taken its place.
+  const kind = request.config === null ? "none" : command.config;
+  const input = { file: request.config, kind, overrides, env: Deno.env.toObject() };
   const consoleOnly = { level: flags.level, file: null, sizeMax: 0, count: 0, console: true };
   if (flags.signal !== null) {
     if (flags.signal === "SIGHUP") loadConfig(input); // whoever asks for a reload hears first what is wrong

@@ -163,6 +163,18 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     group: "Replication",
+    name: "compare",
+    summary: "Compare the rows of tables on both sides",
+    load: () => import("./compare.ts").then((module) => module.compare),
+  },
+  {
+    group: "Replication",
+    name: "repair",
+    summary: "Find rows that differ, and write or apply the statements that mend the subscriber's",
+    load: () => import("./repair.ts").then((module) => module.repair),
+  },
+  {
+    group: "Replication",
     name: "ticker",
     summary: "Cut the queues of a database, or of a whole cluster, into batches and maintain them",
     load: () => import("./ticker.ts").then((module) => module.ticker),

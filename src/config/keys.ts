@@ -169,6 +169,20 @@ export const KEYS = {
     help: "drop user triggers at add and restore them by hand, for roles that may not set session_replication_role",
     samples: ["pair"],
   },
+  compare_sql: {
+    kind: "string",
+    default: null,
+    help: "what compare runs on both sides instead of comparing rows; _TABLE_, _COLS_ and _WHERE_ are filled in",
+    example: "select count(1) as cnt, max(updated_at) as newest from _TABLE_",
+    samples: NODES,
+  },
+  compare_fmt: {
+    kind: "string",
+    default: null,
+    help: "how compare shows the result of compare_sql, as Python's format with its columns (% is doubled in a file)",
+    example: "%%(cnt)d rows up to %%(newest)s",
+    samples: NODES,
+  },
   base_connstr: {
     kind: "dsn",
     default: null,

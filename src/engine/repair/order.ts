@@ -120,7 +120,7 @@ function bound(layout: Layout, side: Side, cells: readonly Cell[], operator: ">"
 }
 
 /** A key cell as a literal that compares with `orderExpression`. */
-function boundLiteral(layout: Layout, column: KeyColumn, side: Side, cell: Cell): string {
+export function boundLiteral(layout: Layout, column: KeyColumn, side: Side, cell: Cell): string {
   const isConverted = !column.isNative[side] && layout.clientEncoding === "UTF8" &&
     !keepsByteOrder(layout[side].serverEncoding);
   const type = isConverted ? "pg_catalog.bytea" : literalType(column, side);

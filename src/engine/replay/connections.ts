@@ -5,7 +5,7 @@ import { WireConnection } from "../../db/wire/connection.ts";
  * A server that cannot reach its client any more keeps the session, and with it our lock and position, until it
  * notices: with these settings after a minute, not after the two hours of most systems.
  */
-const NOTICE_DEAD_CLIENT = {
+export const NOTICE_DEAD_CLIENT = {
   tcp_keepalives_idle: "30",
   tcp_keepalives_interval: "10",
   tcp_keepalives_count: "3",

@@ -1,0 +1,69 @@
+// The manual's compare: the same statement on both sides, and its results side by side.
+
+import { SkyqError } from "../../base/errors.ts";
+import { quoteIdent } from "../../db/quote.ts";
+import type { Pair } from "./connections.ts";
+import { type Layout, readLayout } from "./layout.ts";
+import { pinSettings } from "./order.ts";
+import type { Catalogs } from "./job.ts";
+import { openSnapshots, syncTable } from "./sync.ts";
+import type { TableNames, TableOptions } from "./table.ts";
+
+export interface CountOptions extends TableOptions {
+  /** With `_TABLE_`, `_COLS_`, `_WHERE_` in it. */
+  readonly sql: string;
+  /** Python's format of a result, null for all columns one after the other. */
+  readonly format: string | null;
+}
+
+export const COUNT_SQL = "select count(1) as res from _TABLE_ where _WHERE_";
+
+/** Runs the statement on both sides at once. @returns what each said */
+export async function countTable(
+  pair: Pair,
+  catalogs: Catalogs,
+  names: TableNames,
+  options: CountOptions,
+): Promise<{ source: string; target: string }> {
+  const { log } = options;
+  const layout = await readLayout(catalogs.source, catalogs.target, {
+    sourceTable: names.source,
+    targetTable: names.target,
+    ignoreColumns: options.ignoreColumns,
+  });
+  const snapshots = pair.replication === null
+    ? await openSnapshots(pair, options)
+    : await syncTable({ ...pair, replication: pair.replication }, names.source, options);
+  try {
+    log.info(`Counting ${names.table}`);
+    const [source, target] = await Promise.all((["source", "target"] as const).map(async (side) => {
+      const connection = snapshots[side];
+      await pinSettings(connection, layout);
+      const rows = await connection.query(statement(options.sql, layout, side, options.where));
+      if (rows[0] === undefined) {
+        throw new SkyqError("config", `Cannot compare ${names.table}: compare_sql gave no row`);
+      }
+      return formatted(rows[0], options.format);
+    }));
+    log.info(`srcdb: ${source}`);
+    log.info(`dstdb: ${target}`);
+    return { source: source!, target: target! };
+  } finally {
+    snapshots.source.destroy();
+    snapshots.target.destroy();
+  }
+}
+
+function statement(sql: string, layout: Layout, side: "source" | "target", where: string | null): string {
+  const { isPartitioned, quotedTable } = layout[side];
+  const columns = layout.columns.map(({ name }) => quoteIdent(name)).join(", ");
+  return sql.replaceAll("_TABLE_", () => `${isPartitioned ? "" : "only "}${quotedTable}`)
+    .replaceAll("_COLS_", () => columns)
+    .replaceAll("_WHERE_", () => where === null ? "true" : `(${where}\n)`);
+}
+
+/** @example formatted({ cnt: 12n }, "%(cnt)d rows") === "12 rows" */
+export function formatted(row: Readonly<Record<string, unknown>>, format: string | null): string {
+  if (format === null) return Object.entries(row).map(([name, value]) => `${name} = ${value}`).join(", ");
+  return format.replace(/%(?:%|\((\w+)\)[sd])/g, (all, name) => name === undefined ? "%" : String(row[name] ?? all));
+}

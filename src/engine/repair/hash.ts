@@ -1,0 +1,166 @@
+// Finding the parts of a table that differ without moving its rows: both servers reduce each range of keys to a count
+// and a hash, and only these come over the network.
+//
+//   source's keys   ──┬──────────┬──────────┬── … ──┬──▶     every N-th key is a bound; the first range begins before
+//                     b1         b2         b3      bn       all keys, the last one ends behind all of them
+//   hash of a range   count, md5 of the rows' texts one behind the other in key order
+//
+// A row's text tells its values, NULL and the bounds between them apart, and the hash depends on which row stands where:
+// nothing can cancel out. A server that has more than N rows in a range stops there, with a count that cannot be right.
+
+import { SkyqError } from "../../base/errors.ts";
+import type { WireConnection } from "../../db/wire/connection.ts";
+import { copiedRows } from "./keyed.ts";
+import { type KeyColumn, type Layout, type Side } from "./layout.ts";
+import {
+  boundLiteral,
+  type Cell,
+  fromClause,
+  type KeyRange,
+  orderBy,
+  orderExpression,
+  selectList,
+  whereClause,
+} from "./order.ts";
+
+/** Bytes of rows that one hash stands for: hash and bound are then some thousandths of them. */
+const RANGE_BYTES = 64 << 10;
+const RANGE_ROWS_MAX = 5_000;
+/** Ranges in one statement. */
+const RANGES_AT_ONCE = 64;
+
+/** Whether ranges of the key can be read through its index on both sides, which hashing by ranges lives on. */
+export function canHash(layout: Layout): boolean {
+  return layout.source.serverEncoding === layout.target.serverEncoding &&
+    layout.key.every((column) =>
+      !column.isNullable && column.isNative.source && column.isNative.target &&
+      (column.source.baseType === column.target.baseType || column.order === "integer")
+    );
+}
+
+/** How many rows a range holds. @param rowBytes of an average row */
+export function rangeRows(rowBytes: number): number {
+  return Math.max(1, Math.min(RANGE_ROWS_MAX, Math.round(RANGE_BYTES / Math.max(1, rowBytes))));
+}
+
+export interface RangeHash {
+  readonly count: number;
+  readonly hash: string;
+}
+
+/** Every `rows`-th key of the source, in order: the ends of all ranges but the last one. @param limit so many of them */
+export async function* rangeBounds(
+  source: WireConnection,
+  layout: Layout,
+  rows: number,
+  { where, after, limit }: { where: string | null; after: readonly Cell[] | null; limit?: number },
+): AsyncGenerator<Cell[], void, void> {
+  const names = layout.key.map((_, n) => `k${n}`).join(", ");
+  const keys = layout.key.map((column, n) => `${orderExpression(layout, column, "source")} as k${n}`).join(", ");
+  yield* copiedRows(
+    source,
+    `copy (select ${names} from (select ${keys}, row_number() over (order by ${orderBy(layout, "source")}) as n from ${
+      fromClause(layout, "source")
+    }${whereClause(layout, "source", { where, range: { after } })}${
+      limit === undefined ? "" : ` order by ${orderBy(layout, "source")} limit ${limit * rows}`
+    }) "skyq bounds" where n % ${rows} = 0 order by n) to stdout`,
+  );
+}
+
+/** Cuts ranges out of bounds: `RANGES_AT_ONCE` at a time, the last one of all open to the end. */
+export async function* rangesOf(
+  bounds: AsyncIterable<readonly Cell[]>,
+  after: readonly Cell[] | null,
+): AsyncGenerator<KeyRange[], void, void> {
+  let ranges: KeyRange[] = [];
+  for await (const bound of bounds) {
+    ranges.push({ after, upTo: bound });
+    after = bound;
+    if (ranges.length < RANGES_AT_ONCE) continue;
+    yield ranges;
+    ranges = [];
+  }
+  yield [...ranges, { after, upTo: null }];
+}
+
+/**
+ * Hashes ranges on one side.
+ * @param rows how many rows a range has at most where nothing is wrong
+ * @returns one hash per range, in their order
+ */
+export async function hashRanges(
+  connection: WireConnection,
+  layout: Layout,
+  side: Side,
+  ranges: readonly KeyRange[],
+  { rows, where }: { rows: number; where: string | null },
+): Promise<RangeHash[]> {
+  const hashes: RangeHash[] = [];
+  // A range without an end on either side has a condition less, and so a statement of its own.
+  for (let at = 0; at < ranges.length;) {
+    const shape = shapeOf(ranges[at]!);
+    let end = at + 1;
+    while (end < ranges.length && shapeOf(ranges[end]!) === shape) end++;
+    hashes.push(...await hashAlike(connection, layout, side, ranges.slice(at, end), { rows, where }));
+    at = end;
+  }
+  return hashes;
+}
+
+function shapeOf({ after, upTo }: KeyRange): string {
+  return `${after ? "a" : ""}${upTo ? "u" : ""}`;
+}
+
+async function hashAlike(
+  connection: WireConnection,
+  layout: Layout,
+  side: Side,
+  ranges: readonly KeyRange[],
+  { rows, where }: { rows: number; where: string | null },
+): Promise<RangeHash[]> {
+  const { after, upTo } = ranges[0]!;
+  const literals = (cells: readonly Cell[]) =>
+    layout.key.map((column: KeyColumn, n) => boundLiteral(layout, column, side, cells[n] ?? null));
+  const lines = ranges.map((range, n) =>
+    `(${[n, ...range.after ? literals(range.after) : [], ...range.upTo ? literals(range.upTo) : []].join(", ")})`
+  );
+  const columns = (letter: string) => layout.key.map((_, n) => `"skyq ranges".${letter}${n}`);
+  const names = [
+    "n",
+    ...(after ? layout.key.map((_, n) => `a${n}`) : []),
+    ...(upTo ? layout.key.map((_, n) => `u${n}`) : []),
+  ];
+  const expressions = layout.key.map((column) => orderExpression(layout, column, side)).join(", ");
+  const conditions = [
+    ...(where ? [`(${where}\n)`] : []),
+    ...(after ? [`(${expressions}) > (${columns("a").join(", ")})`] : []),
+    ...(upTo ? [`(${expressions}) <= (${columns("u").join(", ")})`] : []),
+  ];
+  const rowsOfRange = `select row(${selectList(layout, side)})::pg_catalog.text as t from ${fromClause(layout, side)}` +
+    `${conditions.length > 0 ? ` where ${conditions.join(" and ")}` : ""} order by ${orderBy(layout, side)} limit ${
+      rows + 1
+    }`;
+  const found = await connection.query<{ count: bigint; hash: string | null }>(
+    `select d.count, d.hash from (values ${lines.join(", ")}) "skyq ranges"(${names.join(", ")})
+      cross join lateral (select pg_catalog.count(*) as count,
+                                 pg_catalog.md5(pg_catalog.string_agg(r.t, '')) as hash from (${rowsOfRange}) r) d
+      order by "skyq ranges".n`,
+  );
+  if (found.length !== ranges.length) throw new SkyqError("protocol", "Cannot compare hashes: some are missing");
+  return found.map(({ count, hash }) => ({ count: Number(count), hash: hash ?? "" }));
+}
+
+export function sameHash(a: RangeHash, b: RangeHash): boolean {
+  return a.count === b.count && a.hash === b.hash;
+}
+
+/** Puts ranges that touch into one. */
+export function merged(ranges: readonly KeyRange[]): KeyRange[] {
+  const result: KeyRange[] = [];
+  for (const range of ranges) {
+    const last = result.at(-1);
+    if (last?.upTo && last.upTo === range.after) result[result.length - 1] = { after: last.after, upTo: range.upTo };
+    else result.push(range);
+  }
+  return result;
+}

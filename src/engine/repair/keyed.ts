@@ -1,0 +1,121 @@
+// Single rows, looked up by their keys: for second looks.
+
+import { SkyqError } from "../../base/errors.ts";
+import { quoteIdent, quoteLiteral, splitName } from "../../db/quote.ts";
+import type { WireConnection } from "../../db/wire/connection.ts";
+import type { KeyColumn, Layout, Side } from "./layout.ts";
+import { type Cell, fromClause, selectList } from "./order.ts";
+
+const HEADER_SIZE = 5;
+const LINE_FEED = 0x0a;
+const TAB = 0x09;
+const BACKSLASH = 0x5c;
+/** What no table is called, more or less. */
+const KEYS = '"skyq keys"';
+
+/**
+ * The rows with these keys on one side, null where there is none. The session has the layout's settings (`pinSettings`).
+ * @param keys at most some thousand: all rows are held at once
+ */
+export async function readRowsByKey(
+  connection: WireConnection,
+  layout: Layout,
+  side: Side,
+  keys: readonly (readonly Cell[])[],
+): Promise<(readonly Cell[] | null)[]> {
+  const rows: (readonly Cell[] | null)[] = keys.map(() => null);
+  if (keys.length === 0) return rows;
+  const table = quoteIdent(splitName(layout[side].table).name);
+  const lines = keys.map((key, n) =>
+    `(${[n, ...layout.key.map((column, i) => literal(column, side, key[i]!))].join(", ")})`
+  );
+  const names = layout.key.map((_, i) => `k${i}`);
+  const matches = layout.key.map((column, i) => {
+    const [here, there] = [`${table}.${quoteIdent(column.name)}`, `${KEYS}.k${i}`];
+    // The long form cannot use an index.
+    return column.isNullable ? `${here} is not distinct from ${there}` : `${here} = ${there}`;
+  });
+  const sql = `copy (select ${KEYS}.n, ${selectList(layout, side)} from (values ${lines.join(", ")}) ${KEYS}(n, ${
+    names.join(", ")
+  }) join ${fromClause(layout, side)} on ${matches.join(" and ")}) to stdout`;
+  for await (const [n, ...cells] of copiedRows(connection, sql)) rows[Number(decoder.decode(n!))] = cells;
+  return rows;
+}
+
+function literal(column: KeyColumn, side: Side, cell: Cell): string {
+  const type = column[side].baseType;
+  return cell === null ? `null::${type}` : `${quoteLiteral(textOf(cell))}::${type}`;
+}
+
+/** The text of a cell. @throws {SkyqError} `structure` for bytes that are no text in UTF-8 */
+export function textOf(cell: Uint8Array): string {
+  try {
+    return strictDecoder.decode(cell);
+  } catch (cause) {
+    throw new SkyqError("structure", "Cannot look a row up again: its key is not UTF-8", {
+      hint: "The database is SQL_ASCII: compare without --online, and repair without --apply.",
+      cause,
+    });
+  }
+}
+
+const decoder = new TextDecoder();
+const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The rows of a small COPY, unescaped; the cells may be kept. */
+export async function* copiedRows(connection: WireConnection, sql: string): AsyncGenerator<Cell[], void, void> {
+  let rest: Uint8Array = new Uint8Array(0);
+  for await (const chunk of connection.copyOut(sql)) {
+    const bytes = new Uint8Array(rest.length + chunk.length);
+    bytes.set(rest);
+    bytes.set(chunk, rest.length);
+    const view = new DataView(bytes.buffer);
+    let at = 0;
+    while (at + HEADER_SIZE <= bytes.length) {
+      const end = at + 1 + view.getUint32(at + 1);
+      if (end > bytes.length) break;
+      // The server sends each row in a message of its own.
+      const last = bytes[end - 1] === LINE_FEED ? end - 1 : end;
+      yield cellsOf(bytes.subarray(at + HEADER_SIZE, last));
+      at = end;
+    }
+    rest = bytes.subarray(at);
+  }
+}
+
+function cellsOf(line: Uint8Array): Cell[] {
+  const cells: Cell[] = [];
+  for (let start = 0; start <= line.length;) {
+    let end = line.indexOf(TAB, start);
+    if (end < 0) end = line.length;
+    cells.push(unescaped(line.subarray(start, end)));
+    start = end + 1;
+  }
+  return cells;
+}
+
+/** What stands behind a backslash in COPY TO's text for a control character; it writes no other escapes. */
+const LETTERS: Readonly<Record<number, number>> = { 98: 8, 102: 12, 110: 10, 114: 13, 116: 9, 118: 11 };
+
+function unescaped(cell: Uint8Array): Cell {
+  if (cell.length === 2 && cell[0] === BACKSLASH && cell[1] === 0x4e) return null;
+  if (!cell.includes(BACKSLASH)) return cell;
+  const bytes = new Uint8Array(cell.length);
+  let size = 0;
+  for (let i = 0; i < cell.length; i++) {
+    bytes[size++] = cell[i] === BACKSLASH ? LETTERS[cell[++i]!] ?? cell[i]! : cell[i]!;
+  }
+  return bytes.subarray(0, size);
+}
+
+/** Whether two cells are the same value, as their texts tell. */
+export function sameCell(a: Cell, b: Cell): boolean {
+  if (a === null || b === null) return a === b;
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}
+
+/** Whether two rows are the same; a row that is not there is the same as another that is not there. */
+export function sameRow(a: readonly Cell[] | null, b: readonly Cell[] | null): boolean {
+  if (a === null || b === null) return a === b;
+  return a.length === b.length && a.every((cell, index) => sameCell(cell, b[index]!));
+}

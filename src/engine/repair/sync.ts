@@ -1,0 +1,315 @@
+// Getting both sides to the same state for one table: the manual's way, with a lock that ends by itself.
+//
+//   provider  ──── SHARE lock on the table: nobody writes it ────────────────┐ released before the long work
+//                 tick T that sees all that was written before               │
+//   subscriber ─────────── has applied T ── snapshot of both sides ──────────┘
+//
+// The lock's session says nothing between getting the lock and giving it back, so the server's limit for an idle
+// transaction bounds the lock exactly, whether or not there is anybody left at this end of the line.
+
+import { SkyqError } from "../../base/errors.ts";
+import type { Logger } from "../../base/log.ts";
+import { sleep } from "../../base/time.ts";
+import { one, type Queryable } from "../../db/queryable.ts";
+import { quoteFullName } from "../../db/quote.ts";
+import type { SqlConnection } from "../../db/sql.ts";
+import { WireConnection } from "../../db/wire/connection.ts";
+import { forceTick, getConsumerInfo } from "../../queue/pgq.ts";
+import { getConsumerState } from "../../queue/pgq_node.ts";
+import { parseSnapshot, seesAllOf } from "../replay/snapshot.ts";
+import { TICKER_CHANNEL } from "../ticker/lock.ts";
+import { openReader, openSnapshot, type Pair, type Replication, type SessionOptions } from "./connections.ts";
+
+/** Two readers, each in a transaction with a snapshot of its own side. */
+export interface Snapshots {
+  readonly source: WireConnection;
+  readonly target: WireConnection;
+}
+
+export interface SyncOptions extends SessionOptions {
+  /** The longest time that anybody may have to wait behind our lock, and how long we try to get it. */
+  readonly lockLimitMs: number;
+  readonly log: Logger;
+}
+
+/** How much further than the newest tick the subscriber may be behind before it is not even tried. */
+const LAG_ALLOWED_S = 10;
+const POLL_MS = 50;
+/** A forced tick is asked for again this often: another session's look may have used it up. */
+const ASK_AGAIN_MS = 1_000;
+
+/**
+ * Checks that there is any hope to get both sides to the same state.
+ * @throws {SkyqError} `not-found` (no such consumer), `refused` (it is too far behind, unless `force`)
+ */
+export async function checkLag(
+  provider: SqlConnection,
+  { queue, consumer }: Replication,
+  { force }: { force: boolean },
+): Promise<void> {
+  const position = await getConsumerInfo(provider, queue, consumer);
+  if (position === null) {
+    throw new SkyqError("not-found", `No such consumer: "${consumer}" on queue "${queue}"`, {
+      hint: "Run `skyq subscriber install`, or `skyq subscriber register`; pgq_consumer_id must be the same there.",
+    });
+  }
+  if (force) return;
+  const { lag } = await one<{ lag: number | null }>(
+    provider,
+    "select extract(epoch from ticker_lag)::float8 as lag from pgq.get_queue_info($1)",
+    [queue],
+  );
+  const lagS = position.lag_seconds ?? 0;
+  if (lagS <= (lag ?? 0) + LAG_ALLOWED_S) return;
+  throw new SkyqError(
+    "refused",
+    `Consumer lagging too much, cannot proceed: "${consumer}" is ${Math.round(lagS)} s behind`,
+    {
+      hint:
+        "Does the replay run? --force tries all the same; --online needs no lock and waits for the rows that differ.",
+    },
+  );
+}
+
+/** How far the subscriber is behind, in seconds. */
+export async function lagSeconds(provider: Queryable, { queue, consumer }: Replication): Promise<number> {
+  const rows = await provider.query<{ lag: number | null }>(
+    "select extract(epoch from lag)::float8 as lag from pgq.get_consumer_info($1, $2)",
+    [queue, consumer],
+  );
+  return rows[0]?.lag ?? 0;
+}
+
+/**
+ * Opens snapshots of both sides that hold the same rows of `table`, if replication is sound. Nobody writes the table
+ * meanwhile; nobody waits longer than `lockLimitMs` for that.
+ * @throws {SkyqError} `lock-timeout`: no lock, no tick, or the subscriber was not there in time
+ */
+export async function syncTable(
+  pair: Pair & { readonly replication: Replication },
+  table: string,
+  options: SyncOptions,
+): Promise<Snapshots> {
+  const { log } = options;
+  log.info(`Locking ${table}`);
+  const lock = await lockTable(pair, table, options);
+  const opened: WireConnection[] = [];
+  try {
+    log.info(`Syncing ${table}`);
+    const watch = await openReader(pair.source, options);
+    opened.push(watch);
+    const beside = await openReader(pair.target, options);
+    opened.push(beside);
+    await waitUntilApplied({ provider: watch, subscriber: beside }, pair.replication, lock, options.signal);
+    const [source, target] = await bothOpened(
+      openSnapshot(pair.source, options),
+      openSnapshot(pair.target, options),
+    );
+    opened.push(source, target);
+    await lock.release(); // also proves that it was held until now
+    await watch.close();
+    await beside.close();
+    return { source, target };
+  } catch (error) {
+    for (const connection of opened) connection.destroy();
+    throw error;
+  } finally {
+    lock.drop();
+  }
+}
+
+/** Snapshots of both sides as they are, without any lock. */
+export async function openSnapshots(pair: Pair, options: SessionOptions): Promise<Snapshots> {
+  const [source, target] = await bothOpened(openSnapshot(pair.source, options), openSnapshot(pair.target, options));
+  return { source, target };
+}
+
+/** Both, or none: where one fails the other is closed. */
+export async function bothOpened(
+  ...opening: [Promise<WireConnection>, Promise<WireConnection>]
+): Promise<[WireConnection, WireConnection]> {
+  const results = await Promise.allSettled(opening);
+  for (const result of results) {
+    if (result.status === "fulfilled") continue;
+    for (const other of results) if (other.status === "fulfilled") other.value.destroy();
+    throw result.reason;
+  }
+  return results.map((result) => (result as PromiseFulfilledResult<WireConnection>).value) as [
+    WireConnection,
+    WireConnection,
+  ];
+}
+
+/** A SHARE lock on one table. */
+class TableLock {
+  readonly #connection: WireConnection;
+  readonly #table: string;
+  readonly #takenMs = performance.now();
+
+  constructor(connection: WireConnection, table: string, readonly limitMs: number) {
+    this.#connection = connection;
+    this.#table = table;
+  }
+
+  /** How long it will still be held, at most. */
+  get leftMs(): number {
+    return this.#takenMs + this.limitMs - performance.now();
+  }
+
+  /** Gives it back. @throws {SkyqError} `lock-timeout` when the server had ended it before */
+  async release(): Promise<void> {
+    try {
+      await this.#connection.exec("commit");
+    } catch (cause) {
+      throw this.late("the server ended the lock", cause);
+    }
+    await this.#connection.close();
+  }
+
+  /** What to throw when something took too long. */
+  late(what: string, cause?: unknown): SkyqError {
+    return new SkyqError(
+      "lock-timeout",
+      `Cannot sync ${this.#table}: ${what} in the ${this.limitMs / 1000} s that it may be locked`,
+      {
+        hint: "Do replay and ticker run, and are they up to date? The lock is given back; --online works without one.",
+        cause,
+      },
+    );
+  }
+
+  /** Ends the session, and with it the lock. */
+  drop(): void {
+    this.#connection.destroy();
+  }
+}
+
+/** A deadlock check, and with it the end of an autovacuum that is in the way, comes only after deadlock_timeout. */
+const BEYOND_DEADLOCK_CHECK_MS = 500;
+
+/**
+ * Tries again and again with a short limit: whoever comes after a waiting lock waits behind it, so it must not wait long
+ * for a transaction that takes its time; between two tries the others have theirs.
+ */
+async function lockTable(pair: Pair, table: string, options: SyncOptions): Promise<TableLock> {
+  const { lockLimitMs: limitMs, signal, log } = options;
+  const connection = await openReader(pair.source, { statementTimeoutMs: 0, signal });
+  const untilMs = performance.now() + limitMs;
+  try {
+    const { wait } = await one<{ wait: number }>(
+      connection,
+      "select s.setting::int4 as wait from pg_catalog.pg_settings s where s.name = 'deadlock_timeout'",
+    );
+    const tryMs = Math.min(wait + BEYOND_DEADLOCK_CHECK_MS, limitMs);
+    for (let isFirst = true;; isFirst = false) {
+      const leftMs = Math.ceil(Math.min(tryMs, Math.max(1, untilMs - performance.now())));
+      try {
+        await connection.exec(
+          `begin; set local lock_timeout = ${leftMs}; set local idle_in_transaction_session_timeout = ${limitMs}; ` +
+            `lock table ${quoteFullName(table)} in share mode`,
+        );
+        return new TableLock(connection, table, limitMs);
+      } catch (error) {
+        if (!(error instanceof SkyqError) || connection.isClosed) throw error;
+        if (error.fault === "privilege") throw mayNotLock(table, error);
+        if (error.fault !== "lock-timeout") throw error;
+        await connection.exec("rollback");
+        if (performance.now() >= untilMs) throw await notLocked(connection, table, limitMs, error);
+        if (isFirst) log.info(`${table} is in use (${await lockersOf(connection, table)}), trying again`);
+      }
+      // As long as we were in their way, or what is left.
+      if (!await sleep(Math.min(tryMs, Math.max(0, untilMs - performance.now() - 100)), signal)) {
+        signal.throwIfAborted();
+      }
+    }
+  } catch (error) {
+    connection.destroy();
+    throw error;
+  }
+}
+
+function mayNotLock(table: string, cause: SkyqError): SkyqError {
+  return new SkyqError("privilege", cause.message, {
+    hint:
+      `To lock it in SHARE mode takes more than SELECT: GRANT UPDATE ON ${quoteFullName(table)} to the role of the ` +
+      "provider's connection. --online works without a lock.",
+    cause,
+  });
+}
+
+async function notLocked(db: Queryable, table: string, limitMs: number, cause: unknown): Promise<SkyqError> {
+  return new SkyqError(
+    "lock-timeout",
+    `Cannot lock ${table}: not obtained in ${limitMs / 1000} s (${await lockersOf(db, table)})`,
+    { hint: "Try when those transactions are over, raise lock_timeout, or use --online, which needs no lock.", cause },
+  );
+}
+
+/** Who holds locks on the table that exclude ours, for a message. */
+async function lockersOf(db: Queryable, table: string): Promise<string> {
+  const rows = await db.query<{ pid: number; user_name: string | null; since: string | null; state: string | null }>(
+    `select distinct l.pid, a.usename::text as user_name, a.xact_start::text as since, a.state
+       from pg_catalog.pg_locks l left join pg_catalog.pg_stat_activity a on a.pid = l.pid
+      where l.locktype = 'relation' and l.granted and l.relation = $1::text::pg_catalog.regclass
+        and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
+        and l.mode not in ('AccessShareLock', 'RowShareLock', 'ShareLock') and l.pid <> pg_catalog.pg_backend_pid()
+      order by 1 limit 3`,
+    [quoteFullName(table)],
+  );
+  if (rows.length === 0) return "by a transaction that is over now";
+  return rows.map((row) =>
+    `process ${row.pid} of ${row.user_name ?? "?"}, in its transaction since ${row.since ?? "?"}`
+  )
+    .join("; ");
+}
+
+/** Waits for a tick that sees everything committed before the lock, then for the subscriber to have applied it. */
+async function waitUntilApplied(
+  dbs: { provider: Queryable; subscriber: Queryable },
+  { queue, consumer }: Replication,
+  lock: TableLock,
+  signal: AbortSignal,
+): Promise<void> {
+  const locked = parseSnapshot(
+    (await one<{ snapshot: string }>(
+      dbs.provider,
+      "select pg_catalog.txid_current_snapshot()::text as snapshot",
+    )).snapshot,
+  );
+  const isSeenBy = (snapshot: string) => seesAllOf(parseSnapshot(snapshot), locked);
+  let wanted: bigint | null = null;
+  for (let askMs = -Infinity;;) {
+    if (wanted === null) {
+      if (performance.now() - askMs > ASK_AGAIN_MS) {
+        askMs = performance.now();
+        await forceTick(dbs.provider, queue);
+        await dbs.provider.query("select pg_notify($1, '')", [TICKER_CHANNEL]);
+      }
+      const newest = await newestTick(dbs.provider, queue);
+      if (newest !== null && isSeenBy(newest.snapshot)) wanted = newest.tick;
+    }
+    if (wanted !== null) {
+      const done = (await getConsumerState(dbs.subscriber, queue, consumer))?.completed_tick ?? null;
+      if (done !== null && done >= wanted) return;
+    }
+    // The rest is for the snapshots: a lock that the server has to end is one too long.
+    if (lock.leftMs < lock.limitMs / 10) {
+      throw lock.late(
+        wanted === null
+          ? "Ticker seems dead: no tick was made"
+          : `Consumer lagging too much, tick ${wanted} was not applied`,
+      );
+    }
+    if (!await sleep(POLL_MS, signal)) signal.throwIfAborted();
+  }
+}
+
+async function newestTick(db: Queryable, queue: string): Promise<{ tick: bigint; snapshot: string } | null> {
+  const rows = await db.query<{ tick: bigint; snapshot: string }>(
+    `select t.tick_id as tick, t.tick_snapshot::text as snapshot
+       from pgq.tick t join pgq.queue q on q.queue_id = t.tick_queue
+      where q.queue_name = $1 order by t.tick_queue desc, t.tick_id desc limit 1`,
+    [queue],
+  );
+  return rows[0] ?? null;
+}

@@ -1,0 +1,281 @@
+// One table, from its layout to its result.
+
+import { SkyqError } from "../../base/errors.ts";
+import type { Logger } from "../../base/log.ts";
+import type { Queryable } from "../../db/queryable.ts";
+import { type Pair, type SessionOptions } from "./connections.ts";
+import { hashRanges, merged, rangeBounds, rangeRows, rangesOf, sameHash } from "./hash.ts";
+import { estimateRows, type Layout, readLayout } from "./layout.ts";
+import { chooseMethod, type Method } from "./method.ts";
+import { type Cell, type KeyRange, pinSettings } from "./order.ts";
+import type { Pace } from "./pace.ts";
+import { SecondLooks } from "./second_looks.ts";
+import { openSnapshots, type Snapshots, syncTable } from "./sync.ts";
+import { type Difference, type WalkCounts, walkTables } from "./walk.ts";
+
+/** What a table is called where. */
+export interface TableNames {
+  /** In the queue, and in what we say. */
+  readonly table: string;
+  readonly source: string;
+  readonly target: string;
+}
+
+export interface TableOptions extends SessionOptions {
+  readonly where: string | null;
+  readonly ignoreColumns: readonly string[];
+  readonly method: Method | "auto";
+  readonly isOnline: boolean;
+  readonly isApplying: boolean;
+  readonly lockLimitMs: number;
+  readonly bytesPerSecondMax: number | null;
+  readonly pace: Pace;
+  readonly log: Logger;
+}
+
+/** Where a run that was stopped goes on. */
+export interface Checkpoint {
+  readonly after: readonly Cell[];
+  readonly counts: Readonly<WalkCounts>;
+}
+
+/** What is done with what is found. All are called in turn, never at once. */
+export interface TableSink {
+  /** Once, before anything is read; may refuse. */
+  begin(layout: Layout): Checkpoint | null;
+  /** A difference that is certain. */
+  difference(difference: Difference): void;
+  /** All up to this key is done with: told of, and counted. Called now and then. */
+  reached?(checkpoint: Checkpoint): void;
+  mark?(): void;
+  commitFailed?(): void;
+  beforeCommit?(): void;
+}
+
+export interface TableResult extends Readonly<WalkCounts> {
+  readonly method: Method;
+  /** Bytes of rows that were read from both sides. */
+  readonly bytes: number;
+  readonly applied: number;
+  readonly unsettled: number;
+  readonly refused: number;
+  readonly refusals: readonly string[];
+}
+
+/**
+ * Compares a table, and with `isApplying` fixes it. Returns only when all of it was read.
+ * @param catalogs sessions for looking into the catalogues
+ * @throws {SkyqError} whatever keeps it from being read to its end
+ */
+export async function runTable(
+  pair: Pair,
+  catalogs: { source: Queryable; target: Queryable },
+  names: TableNames,
+  options: TableOptions,
+  sink: TableSink,
+): Promise<TableResult> {
+  const { log, pace } = options;
+  const layout = await readLayout(catalogs.source, catalogs.target, {
+    sourceTable: names.source,
+    targetTable: names.target,
+    ignoreColumns: options.ignoreColumns,
+    ...(pair.replication === null ? { sideNames: { source: "source", target: "target" } } : {}),
+  });
+  for (const warning of layout.warnings) log.warning(warning);
+  const from = sink.begin(layout);
+  const rows = Math.max(
+    await estimateRows(catalogs.source, layout.source),
+    await estimateRows(catalogs.target, layout.target),
+  );
+  const certain = new CertainCounts();
+  let looks: SecondLooks | null = null;
+  let snapshots: Snapshots | null = null;
+  pace.begin(names.table, rows);
+  try {
+    if (options.isApplying || options.isOnline) {
+      looks = await SecondLooks.open({
+        ...options,
+        pair,
+        layout,
+        table: names.table,
+        onCertain(difference) {
+          certain.add(difference);
+          sink.difference(difference);
+        },
+        mark() {
+          certain.mark();
+          sink.mark?.();
+        },
+        commitFailed() {
+          certain.reset();
+          sink.commitFailed?.();
+        },
+        beforeCommit: sink.beforeCommit?.bind(sink),
+      });
+    }
+    snapshots = pair.replication === null || options.isOnline
+      ? await openSnapshots(pair, options)
+      : await syncTable({ ...pair, replication: pair.replication }, names.source, options);
+    log.info(`Comparing ${names.table}`);
+    await Promise.all([pinSettings(snapshots.source, layout), pinSettings(snapshots.target, layout)]);
+    const reading = new Reading(snapshots, layout, names, options, rows, sink, looks, from);
+    const { method, bytes } = await reading.read();
+    const settled = await looks?.finish() ?? { applied: 0, unsettled: 0, refused: 0, refusals: [] };
+    // What differs only at first sight does not count.
+    return { ...reading.counts, ...(looks === null ? {} : certain.counts), ...settled, method, bytes };
+  } finally {
+    pace.end(names.table);
+    looks?.close();
+    snapshots?.source.destroy();
+    snapshots?.target.destroy();
+  }
+}
+
+type Kinds = Pick<WalkCounts, "inserts" | "updates" | "deletes">;
+
+/** Counts what is certain; takes back what was not committed. */
+class CertainCounts {
+  counts: Kinds = { inserts: 0, updates: 0, deletes: 0 };
+  #marked: Kinds = this.counts;
+
+  add({ kind }: Difference): void {
+    const key = `${kind}s` as const;
+    this.counts = { ...this.counts, [key]: this.counts[key] + 1 };
+  }
+
+  mark(): void {
+    this.#marked = this.counts;
+  }
+
+  reset(): void {
+    this.counts = this.#marked;
+  }
+}
+
+/** A checkpoint this often is enough. */
+const CHECKPOINT_MS = 1_000;
+/** What the server says where the rows of a range are too large to be put together. */
+const TOO_LARGE = ["54000", "53200"];
+
+/** The reading of both sides, by one method or the other. */
+class Reading {
+  readonly counts: WalkCounts = { sourceRows: 0, targetRows: 0, inserts: 0, updates: 0, deletes: 0 };
+  #bytes = 0;
+  #checkpointMs = performance.now();
+
+  constructor(
+    private readonly snapshots: Snapshots,
+    private readonly layout: Layout,
+    private readonly names: TableNames,
+    private readonly options: TableOptions,
+    private readonly rows: number,
+    private readonly sink: TableSink,
+    private readonly looks: SecondLooks | null,
+    private readonly from: Checkpoint | null,
+  ) {
+    if (from !== null) Object.assign(this.counts, from.counts);
+  }
+
+  async read(): Promise<{ method: Method; bytes: number }> {
+    const { snapshots, layout, options, names, rows } = this;
+    const { method, why, rowBytes } = await chooseMethod({
+      ...snapshots,
+      layout,
+      asked: options.method,
+      where: options.where,
+      rows,
+      bytesPerSecondMax: options.bytesPerSecondMax,
+    });
+    options.log.info(
+      `${names.table}: ${method === "hash" ? "hashes of key ranges first" : "reading all rows"} (${why})`,
+    );
+    const after = this.from?.after ?? null;
+    if (method === "hash") await this.#hash(rangeRows(rowBytes), after);
+    else await this.#walk({ after, upTo: null });
+    return { method, bytes: this.#bytes };
+  }
+
+  /** Hashes ranges, and reads those whose hashes differ. */
+  async #hash(rows: number, after: readonly Cell[] | null): Promise<void> {
+    const { snapshots, layout, options: { where, pace, signal }, names } = this;
+    const { source, target } = snapshots;
+    // All bounds first: the session can do one thing at a time.
+    const bounds: Cell[][] = [];
+    for await (const bound of rangeBounds(source, layout, rows, { where, after })) bounds.push(bound);
+    let done = after;
+    for await (const ranges of rangesOf(inTurn(bounds), after)) {
+      signal.throwIfAborted();
+      await Promise.all([source.exec("savepoint skyq"), target.exec("savepoint skyq")]);
+      let different: KeyRange[];
+      try {
+        const [here, there] = await Promise.all([
+          hashRanges(source, layout, "source", ranges, { rows, where }),
+          hashRanges(target, layout, "target", ranges, { rows, where }),
+        ]);
+        different = ranges.filter((_, n) => !sameHash(here[n]!, there[n]!));
+        ranges.forEach((_, n) => {
+          if (!sameHash(here[n]!, there[n]!)) return;
+          this.counts.sourceRows += here[n]!.count;
+          this.counts.targetRows += there[n]!.count;
+        });
+      } catch (error) {
+        if (!(error instanceof SkyqError) || !TOO_LARGE.includes(error.sqlstate ?? "")) throw error;
+        await Promise.all([source.exec("rollback to skyq"), target.exec("rollback to skyq")]);
+        this.options.log.info(
+          `${names.table}: rows are too large to be hashed together, reading the rest (${error.message})`,
+        );
+        return await this.#walk({ after: done, upTo: null });
+      }
+      await Promise.all([source.exec("release skyq"), target.exec("release skyq")]);
+      for (const range of merged(different)) await this.#walk(range);
+      done = ranges.at(-1)!.upTo ?? null;
+      await pace.advance(names.table, this.counts.sourceRows, { bytes: 0, rows: 0 });
+      if (done !== null) this.#reached(done);
+    }
+  }
+
+  async #walk(range: KeyRange): Promise<void> {
+    const { snapshots, layout, options, names, looks, sink } = this;
+    const before = { ...this.counts };
+    const wasBytes = this.#bytes;
+    let last = { rows: 0, bytes: 0 };
+    const counts = await walkTables({
+      ...snapshots,
+      layout,
+      where: options.where,
+      range,
+      signal: options.signal,
+      onDifference: looks === null
+        ? (difference) => sink.difference(difference)
+        : (difference) => looks.add(difference),
+      onProgress: async (progress) => {
+        add(this.counts, before, progress);
+        this.#bytes = wasBytes + progress.bytes;
+        const rows = progress.sourceRows + progress.targetRows;
+        const more = { bytes: progress.bytes - last.bytes, rows: rows - last.rows };
+        last = { rows, bytes: progress.bytes };
+        if (this.sink.reached !== undefined && performance.now() - this.#checkpointMs > CHECKPOINT_MS) {
+          const position = progress.position();
+          if (position !== null) this.#reached(position);
+        }
+        await options.pace.advance(names.table, Math.max(this.counts.sourceRows, this.counts.targetRows), more);
+      },
+    });
+    add(this.counts, before, counts);
+  }
+
+  #reached(after: readonly Cell[]): void {
+    // What is not settled would be forgotten.
+    if (this.looks !== null && !this.looks.isQuiet) return;
+    this.#checkpointMs = performance.now();
+    this.sink.reached?.({ after, counts: { ...this.counts } });
+  }
+}
+
+function add(sum: WalkCounts, a: Readonly<WalkCounts>, b: Readonly<WalkCounts>): void {
+  for (const key of Object.keys(sum) as (keyof WalkCounts)[]) sum[key] = a[key] + b[key];
+}
+
+async function* inTurn<T>(values: readonly T[]): AsyncGenerator<T, void, void> {
+  yield* values;
+}

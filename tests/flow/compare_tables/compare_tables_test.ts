@@ -1,0 +1,78 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { join } from "node:path";
+import { lendDatabases, type LentDatabase } from "../../harness/pair.ts";
+import { Job } from "../job.ts";
+
+const SCHEMA = `
+  create table t (id integer primary key, v text, n numeric);
+  create table same (id integer primary key, v text);`;
+
+describe("compare and repair of a replicated pair", () => {
+  let job: Job;
+  let provider: LentDatabase;
+  let subscriber: LentDatabase;
+
+  beforeAll(async () => {
+    [provider, subscriber] = await lendDatabases(2);
+    job = new Job({ provider, subscriber });
+    await provider.sql(
+      `${SCHEMA} insert into t select i, 'row ' || i, i / 7.0 from generate_series(1, 3000) i;
+       insert into same select i, 'x' from generate_series(1, 10) i`,
+    );
+    await subscriber.sql(SCHEMA);
+    await job.install();
+    await job.add("t", "same");
+    job.startReplay();
+    await job.allOk();
+  });
+  afterAll(() => job[Symbol.asyncDispose]());
+
+  /** What a replay cannot do: the subscriber differs. */
+  async function diverge(): Promise<void> {
+    await subscriber.sql(`update t set v = 'it''s \\ ' || chr(9) || chr(10) where id in (5, 700);
+      delete from t where id between 20 and 24; insert into t values (9000, null, 1), (0, '', null)`);
+  }
+
+  it("equal tables are equal, each counted", async () => {
+    const { code, stdout, stderr } = await job.try("compare", "conf.ini");
+    expect(stderr).toContain("Locking public.t");
+    expect(stderr).toContain("Syncing public.t");
+    expect(stderr).toContain(
+      "finished public.t: src: 3000 rows, dst: 3000 rows, missed: 0 inserts, 0 updates, 0 deletes",
+    );
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/public\.same\s+equal\s+10\s+10/);
+  });
+
+  it("--count-only says what the manual says", async () => {
+    const { code, stderr } = await job.try("compare", "conf.ini", "t", "--count-only");
+    expect(stderr).toContain("Counting public.t");
+    expect(stderr).toContain("srcdb: res = 3000");
+    expect(code).toBe(0);
+  });
+
+  it("repair writes files that mend the subscriber, and take that back", async () => {
+    await diverge();
+    const before = await subscriber.sql("select * from t order by id");
+    const compared = await job.try("compare", "conf.ini", "t", "--json");
+    expect(compared.code).toBe(3);
+    expect(compared.stderr).toContain("public.t: Results do not match!");
+    expect(JSON.parse(compared.stdout)).toMatchObject({ table: "public.t", missing: 5, differing: 2, extra: 2 });
+    const { code } = await job.try("repair", "conf.ini", "t");
+    expect(code).toBe(3);
+    await subscriber.sql(Deno.readTextFileSync(join(job.dir, "fix.public.t.sql")));
+    expect(await job.differences("t")).toEqual([]);
+    await subscriber.sql(Deno.readTextFileSync(join(job.dir, "undo.public.t.sql")));
+    expect(await subscriber.sql("select * from t order by id")).toBe(before);
+  });
+
+  it("repair --apply mends at once, and no fix file is left when all is equal", async () => {
+    const { code, stderr, stdout } = await job.try("repair", "conf.ini", "t", "--apply");
+    expect(stderr).toContain("public.t: 9 rows fixed");
+    expect(stdout).toMatch(/public\.t\s+repaired/);
+    expect(code).toBe(0);
+    expect(await job.differences("t")).toEqual([]);
+    expect((await job.try("repair", "conf.ini", "t")).code).toBe(0);
+    expect([...Deno.readDirSync(job.dir)].some(({ name }) => name === "fix.public.t.sql")).toBe(false);
+  });
+});
