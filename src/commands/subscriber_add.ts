@@ -7,16 +7,25 @@ export const subscriberAdd = defineCommand({
   name: "subscriber add",
   summary: "Subscribe tables: the replay copies their rows, then follows every change",
   details:
-    "Checks the structure of all named tables first and adds none when one of them does not fit. The running replay starts the copy by itself.",
+    "Checks the structure of all named tables first and adds none when one of them does not fit. The running replay " +
+    "starts the copy by itself.\n\n" +
+    "--create makes tables that are missing here as the provider has them: schema, columns with what they default to, " +
+    "NOT NULL, primary key. --create-full makes all that belongs to them: types, sequences, constraints, indexes, " +
+    "storage, comments, triggers, rules; owner and grants where the roles exist. Foreign keys follow when both their " +
+    "tables are there and in sync. Each table is one transaction.",
   examples: [
     "skyq subscriber add conf.ini orders customers",
     "skyq subscriber add conf.ini --all",
     "skyq subscriber add conf.ini orders --expect-sync",
+    "skyq subscriber add conf.ini --all --create-full",
   ],
   config: "pair",
   args: { name: "TABLE", many: true, help: "table, `schema.table`, or a glob such as `app.*`" },
   options: {
-    all: { kind: "flag", help: "everything that both sides have, when nothing is named" },
+    all: {
+      kind: "flag",
+      help: "everything that both sides have, when nothing is named; with --create all that the provider sends",
+    },
     expectSync: {
       kind: "flag",
       aliases: ["excect-sync"],
@@ -24,6 +33,8 @@ export const subscriberAdd = defineCommand({
     },
     skipTruncate: { kind: "flag", help: "the copy keeps the rows that are there" },
     force: { kind: "flag", help: "add in spite of differences that the check finds" },
+    create: { kind: "flag", help: "make tables that are missing on the subscriber" },
+    createFull: { kind: "flag", help: "the same, with all that belongs to them" },
     waitSync: { kind: "flag", help: "wait until the added tables are in sync; a replay must be running" },
     timeout: { kind: "number", min: 0, value: "SECONDS", help: "limit for --wait-sync, none when not given" },
   },
@@ -34,6 +45,7 @@ export const subscriberAdd = defineCommand({
         skipTruncate: options.skipTruncate,
         force: options.force,
         dropTriggers: ctx.config.get("drop_triggers"),
+        create: options.createFull ? "full" : options.create ? "plain" : null,
       }, ctx.log));
     if (!isDone) return EXIT.failed;
     if (options.waitSync) {

@@ -188,6 +188,15 @@ export async function dropTableFkey(db: Queryable, fromTable: string, name: stri
   return (await one<{ n: number }>(db, "select londiste.drop_table_fkey($1, $2) as n", [fromTable, name])).n === 1;
 }
 
+/** Notes a foreign key to be made once both its tables are there and in sync; one that is noted already stays as it is. */
+export async function addPendingFkey(db: Queryable, fkey: Fkey): Promise<void> {
+  await db.query(
+    `insert into londiste.pending_fkeys (from_table, to_table, fkey_name, fkey_def) values ($1, $2, $3, $4)
+         on conflict (from_table, fkey_name) do nothing`,
+    [fkey.from_table, fkey.to_table, fkey.fkey_name, fkey.fkey_def],
+  );
+}
+
 /** All foreign keys that were dropped and not made again. */
 export function pendingFkeys(db: Queryable): Promise<Fkey[]> {
   return db.query(
@@ -197,14 +206,17 @@ export function pendingFkeys(db: Queryable): Promise<Fkey[]> {
 }
 
 /**
- * Pending foreign keys that may be made now: none of their tables is being copied, or still has to be. Tables that are
- * not subscribed at all do not keep a key away, as they did in the originals: they do not change by replication.
+ * Pending foreign keys that may be made now: both tables are there, and none of them is being copied, or still has to
+ * be. Tables that are not subscribed at all do not keep a key away, as they did in the originals: they do not change by
+ * replication.
  */
 export function restorablePendingFkeys(db: Queryable): Promise<Fkey[]> {
   return db.query(
     `select f.from_table, f.to_table, f.fkey_name, f.fkey_def
        from londiste.pending_fkeys f
-      where not exists (select 1 from londiste.table_info t
+      where pg_catalog.to_regclass(londiste.quote_fqname(f.from_table)) is not null
+        and pg_catalog.to_regclass(londiste.quote_fqname(f.to_table)) is not null
+        and not exists (select 1 from londiste.table_info t
                          where t.local and coalesce(t.dest_table, t.table_name) in (f.from_table, f.to_table)
                            and (t.merge_state is distinct from 'ok' or t.custom_snapshot is not null))
       order by f.from_table, f.to_table, f.fkey_name`,

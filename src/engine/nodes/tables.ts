@@ -7,6 +7,8 @@ import { one, type Queryable } from "../../db/queryable.ts";
 import { quoteFullName } from "../../db/quote.ts";
 import type { SqlConnection } from "../../db/sql.ts";
 import {
+  addPendingFkey,
+  findTableFkeys,
   getSeqList,
   getTableList,
   localAddSeq,
@@ -16,8 +18,15 @@ import {
   moveTableState,
 } from "../../queue/londiste.ts";
 import { repairCapture } from "./captures.ts";
-import { checkTable } from "./check.ts";
+import { checkTable, maySetReplicaRole } from "./check.ts";
 import { choose, type Pair, type Selection } from "./choice.ts";
+import { type CreateMode, createSequence, createTable, creationProblems, schemaProblems } from "./create.ts";
+import {
+  readSequenceDefinition,
+  readTableDefinition,
+  type SequenceDefinition,
+  type TableDefinition,
+} from "./definition.ts";
 import { learnFromProvider, requireLeaf, requireRoot } from "./pair.ts";
 import { matchNames } from "./names.ts";
 import { lacksOnProviderTable, lacksOnSequence, lacksOnSubscriberTable, lacksToDropTriggers } from "./rights.ts";
@@ -153,6 +162,8 @@ export interface AddOptions {
   readonly force: boolean;
   /** Drop user triggers, to be restored by hand. */
   readonly dropTriggers: boolean;
+  /** Make tables that are missing on the subscriber; null: refuse them. */
+  readonly create: CreateMode | null;
 }
 
 /**
@@ -169,19 +180,27 @@ export async function addSubscriberTables(
   if (options.expectSync && options.skipTruncate) {
     throw new SkyqError("usage", "Too many options: --expect-sync and --skip-truncate");
   }
+  if (options.expectSync && options.create !== null) {
+    throw new SkyqError("usage", "Too many options: --expect-sync and --create", {
+      hint: "A table that is made now has no rows: without --expect-sync they are copied.",
+    });
+  }
   await requireRoot(pair.provider, queue);
   await requireLeaf(pair.subscriber, queue);
   const onProvider = new Set(await localTables(pair.provider, queue));
   const here = new Set(await localTables(pair.subscriber, queue));
-  const chosen = choose(selection, await userTables(pair.subscriber), "table");
+  const there = new Set(await userTables(pair.subscriber));
+  const candidates = options.create === null ? there : new Set([...there, ...onProvider]);
+  const chosen = choose(selection, [...candidates], "table");
   let isRefused = false;
   for (const typed of chosen.unknown) {
     isRefused = true;
-    const there = matchNames(typed, [...onProvider]);
+    const sent = matchNames(typed, [...onProvider]);
     log.error(
       `No tables found that match ${typed} on the subscriber` +
-        (there.length === 0 ? "" : `: the provider sends ${there.join(", ")}, make them on the subscriber first`),
+        (sent.length === 0 ? "" : `: the provider sends ${sent.join(", ")}, make them on the subscriber first`),
     );
+    if (sent.length > 0) log.info("hint: the options --create and --create-full make them as the provider has them");
   }
   const wanted: string[] = [];
   for (const table of chosen.names) {
@@ -196,8 +215,20 @@ export async function addSubscriberTables(
       log.info(`Table ${table} not attached to queue, passed over`);
     }
   }
+  const definitions = new Map<string, TableDefinition>();
   for (const table of wanted) {
     log.info(`Checking ${table}`);
+    if (options.create !== null && !there.has(table)) {
+      const definition = await readTableDefinition(pair.provider, table);
+      const problems = definition === null
+        ? [`Table ${table} missing from provider side`]
+        : await creationProblems(pair.subscriber, definition, options.create);
+      for (const problem of problems) log.error(problem);
+      if (definition !== null && problems.length === 0) definitions.set(table, definition);
+      else isRefused = true;
+      continue;
+    }
+    if (options.create !== null) log.info(`Table ${table} already exist, not touching`);
     if (await checkTable(pair, table, log)) isRefused = true;
     const lacks = await lacksOnSubscriberTable(pair.subscriber, table, {
       isCopied: !options.expectSync,
@@ -213,9 +244,22 @@ export async function addSubscriberTables(
     log.warning("--force used, ignoring errors");
   }
   await learnFromProvider(pair.provider, pair.subscriber, queue);
+  const withTriggers = definitions.size > 0 && (options.dropTriggers || await maySetReplicaRole(pair.subscriber));
   for (const table of wanted) {
-    log.info(`Adding ${table}`);
+    const definition = definitions.get(table);
+    if (definition === undefined && !there.has(table)) continue; // --force does not make what cannot be made
+    const fkeys = definition === undefined || options.create !== "full"
+      ? []
+      : (await findTableFkeys(pair.provider, table)).filter((fkey) => fkey.from_table === table);
     await pair.subscriber.transaction(async (tx) => {
+      if (definition !== undefined) {
+        log.info(`Creating ${table}`);
+        await createTable(tx, definition, { mode: options.create!, withTriggers, log });
+        for (const fkey of fkeys) await addPendingFkey(tx, fkey);
+        const lacks = await lacksOnSubscriberTable(tx, table, { isCopied: true, dropsTriggers: options.dropTriggers });
+        if (lacks !== null) throw new SkyqError("privilege", `Cannot add table ${table}: ${lacks}`);
+      }
+      log.info(`Adding ${table}`);
       // The tables of a subscriber may have other writers (more columns, more rows): no trigger that denies them.
       const words = ["no_triggers"];
       if (options.expectSync) words.push("expect_sync");
@@ -330,83 +374,85 @@ export async function addProviderSeqs(
   log: Logger,
 ): Promise<boolean> {
   await requireRoot(db, queue);
-  const registered = new Set((await getSeqList(db, queue)).filter((row) => row.local).map((row) => row.seq_name));
-  return await addSeqs(
-    db,
-    queue,
-    selection,
-    await userSequences(db),
-    registered,
-    "provider",
-    log,
-    (typed) => `seq not found: no sequence matches ${typed}`,
-  );
-}
-
-/** Subscribes sequences that the provider has. */
-export async function addSubscriberSeqs(
-  pair: Pair,
-  queue: string,
-  selection: Selection,
-  log: Logger,
-): Promise<boolean> {
-  await requireRoot(pair.provider, queue);
-  await requireLeaf(pair.subscriber, queue);
-  const onProvider = (await getSeqList(pair.provider, queue)).filter((row) => row.local).map((row) => row.seq_name);
-  const exists = new Set(await userSequences(pair.subscriber));
-  await learnFromProvider(pair.provider, pair.subscriber, queue);
-  const registered = new Set(
-    (await getSeqList(pair.subscriber, queue)).filter((row) => row.local).map((row) => row.seq_name),
-  );
-  const chosen = choose(selection, onProvider, "sequence");
-  const absent = chosen.names.filter((name) => !exists.has(name));
-  for (const name of absent) log.error(`Seq ${name} does not exist on subscriber side`);
-  const done = await addSeqs(
-    pair.subscriber,
-    queue,
-    selection,
-    onProvider.filter((name) => exists.has(name) || !chosen.names.includes(name)),
-    registered,
-    "subscriber",
-    log,
-    (typed) =>
-      absent.length > 0 && matchNames(typed, absent).length > 0 ? null : `Seq ${typed} does not exist on provider side`,
-  );
-  return done && absent.length === 0;
-}
-
-async function addSeqs(
-  db: SqlConnection,
-  queue: string,
-  selection: Selection,
-  candidates: readonly string[],
-  registered: ReadonlySet<string>,
-  side: "provider" | "subscriber",
-  log: Logger,
-  unknownText: (typed: string) => string | null,
-): Promise<boolean> {
-  const chosen = choose(selection, candidates, "sequence");
-  for (const typed of chosen.unknown) {
-    const text = unknownText(typed);
-    if (text !== null) log.error(text);
-  }
+  const chosen = choose(selection, await userSequences(db), "sequence");
+  const isPassedOver = await tellUnnameable(db, selection, "sequence", log);
+  for (const typed of chosen.unknown) log.error(`seq not found: no sequence matches ${typed}`);
   let isRefused = chosen.unknown.length > 0;
-  for (const name of chosen.names) {
-    const lacks = registered.has(name) ? null : await lacksOnSequence(db, name, side);
+  const wanted = await notRegistered(db, queue, chosen.names, selection, log);
+  for (const name of wanted) {
+    const lacks = await lacksOnSequence(db, name, "provider");
     if (lacks === null) continue;
     log.error(`Cannot add sequence ${name}: ${lacks}`);
     isRefused = true;
   }
   if (isRefused) return false;
-  for (const name of chosen.names) {
-    if (registered.has(name)) {
-      if (!selection.all) log.info(`Seq ${name} already subscribed`);
-      continue;
-    }
+  for (const name of wanted) {
     log.info(`Adding sequence: ${name}`);
     await db.transaction((tx) => localAddSeq(tx, queue, name));
   }
+  return !isPassedOver;
+}
+
+/** Subscribes sequences that the provider has. @param options `create`: those that are missing are made */
+export async function addSubscriberSeqs(
+  pair: Pair,
+  queue: string,
+  selection: Selection,
+  options: { create: boolean },
+  log: Logger,
+): Promise<boolean> {
+  await requireRoot(pair.provider, queue);
+  await requireLeaf(pair.subscriber, queue);
+  const onProvider = (await getSeqList(pair.provider, queue)).filter((row) => row.local).map((row) => row.seq_name);
+  const there = new Set(await userSequences(pair.subscriber));
+  await learnFromProvider(pair.provider, pair.subscriber, queue);
+  const chosen = choose(selection, onProvider, "sequence");
+  for (const typed of chosen.unknown) log.error(`Seq ${typed} does not exist on provider side`);
+  const wanted = await notRegistered(pair.subscriber, queue, chosen.names, selection, log);
+  const problems: string[] = [];
+  const definitions = new Map<string, SequenceDefinition>();
+  for (const name of wanted) {
+    const definition = options.create && !there.has(name) ? await readSequenceDefinition(pair.provider, name) : null;
+    if (definition !== null) {
+      definitions.set(name, definition);
+      const found = await schemaProblems(pair.subscriber, [definition.schema]);
+      problems.push(...found.map((problem) => `Cannot create sequence ${name}: ${problem}`));
+    } else if (!there.has(name)) {
+      problems.push(`Seq ${name} does not exist on subscriber side`);
+    } else {
+      const lacks = await lacksOnSequence(pair.subscriber, name, "subscriber");
+      if (lacks !== null) problems.push(`Cannot add sequence ${name}: ${lacks}`);
+    }
+  }
+  for (const problem of problems) log.error(problem);
+  if (problems.length > 0 || chosen.unknown.length > 0) return false;
+  for (const name of wanted) {
+    const definition = definitions.get(name);
+    await pair.subscriber.transaction(async (tx) => {
+      if (definition !== undefined) {
+        log.info(`Creating sequence ${name}`);
+        await createSequence(tx, definition, log);
+      }
+      log.info(`Adding sequence: ${name}`);
+      await localAddSeq(tx, queue, name);
+    });
+  }
   return true;
+}
+
+/** Those that are not added yet; of the others it is said, unless --all brought them. */
+async function notRegistered(
+  db: SqlConnection,
+  queue: string,
+  names: readonly string[],
+  selection: Selection,
+  log: Logger,
+): Promise<string[]> {
+  const registered = new Set((await getSeqList(db, queue)).filter((row) => row.local).map((row) => row.seq_name));
+  for (const name of names) {
+    if (registered.has(name) && selection.names.length > 0) log.info(`Seq ${name} already subscribed`);
+  }
+  return names.filter((name) => !registered.has(name));
 }
 
 /** Takes sequences out: on the provider everywhere, on the subscriber here. @returns false for unknown names */
