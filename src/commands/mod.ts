@@ -325,6 +325,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     group: "Config",
+    name: "preflight",
+    summary: "Show what both sides' roles lack, with the statements that grant it",
+    load: () => import("./preflight.ts").then((module) => module.preflight),
+  },
+  {
+    group: "Config",
     name: "config show",
     summary: "Print every config value as it is understood, and where it came from",
     load: () => import("./config_show.ts").then((module) => module.configShow),

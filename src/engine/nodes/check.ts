@@ -8,7 +8,7 @@ import { getSeqList, getTableList } from "../../queue/londiste.ts";
 import { captureProblems } from "./captures.ts";
 import { choose, type Pair } from "./choice.ts";
 import { requireLeaf, requireRoot } from "./pair.ts";
-import { lacksOnProviderTable, lacksOnSequence, lacksOnSubscriberTable } from "./rights.ts";
+import { lacksOnProviderTable, lacksOnSequence, lacksOnSubscriberTable, userTriggers } from "./rights.ts";
 import { compareStructure, type Finding, readStructure, unfitness, userSequences } from "./structure.ts";
 
 export interface CheckOptions {
@@ -112,7 +112,7 @@ export async function checkSubscriber(pair: Pair, queue: string, options: CheckO
     const lacks = await lacksOnSubscriberTable(pair.subscriber, table, { isCopied: true, dropsTriggers: false });
     if (lacks !== null) found.error(table, `${table}: ${lacks}`);
     if (isReplica) continue;
-    const triggers = await ordinaryTriggers(pair.subscriber, table);
+    const triggers = await userTriggers(pair.subscriber, table, "ordinary");
     if (triggers.length > 0) {
       found.warning(
         table,
@@ -193,17 +193,6 @@ async function earlierTriggers(db: Queryable, queue: string, table: string): Pro
                         where q.queue_name = $2 and o.tgtype & 1 = 1)
       order by t.tgname`,
     [quoteFullName(table), queue],
-  );
-  return rows.map((row) => row.name);
-}
-
-async function ordinaryTriggers(db: Queryable, table: string): Promise<string[]> {
-  const rows = await db.query<{ name: string }>(
-    `select pg_catalog.quote_ident(t.tgname) as name from pg_catalog.pg_trigger t
-      where t.tgrelid = pg_catalog.to_regclass($1) and not t.tgisinternal and t.tgenabled = 'O'
-        and not skyq._is_queue_function(t.tgfoid)
-      order by t.tgname`,
-    [quoteFullName(table)],
   );
   return rows.map((row) => row.name);
 }

@@ -2,7 +2,6 @@
 
 import type { Queryable } from "../../db/queryable.ts";
 import { splitName } from "../../db/quote.ts";
-import { findTableFkeys } from "../../queue/londiste.ts";
 
 /** Read by the first copy, and given its triggers. */
 const PROVIDER_TABLE = ["SELECT", "TRIGGER"];
@@ -35,12 +34,12 @@ export async function lacksOnSubscriberTable(
   await lacks.privileges(table, SUBSCRIBER_TABLE);
   await lacks.noRowSecurity(table);
   if (options.isCopied) {
-    for (const fkey of await findTableFkeys(db, table)) {
-      await lacks.ownership(fkey.from_table, `its foreign key ${fkey.fkey_name} is dropped for the copy`);
+    for (const fkey of await fkeysOf(db, table)) {
+      await lacks.ownership(fkey.from_table, `its foreign key ${fkey.name} is dropped for the copy`);
       // Whoever makes a foreign key has to have this right on what it refers to; an owner has it.
       if (fkey.to_table !== fkey.from_table) await lacks.privileges(fkey.to_table, ["REFERENCES"]);
     }
-    if (options.dropsTriggers && await hasUserTriggers(db, table)) {
+    if (options.dropsTriggers && (await userTriggers(db, table, "all")).length > 0) {
       await lacks.ownership(table, "drop_triggers = 1 drops its triggers");
     }
   }
@@ -80,19 +79,40 @@ export async function lacksToDropTriggers(db: Queryable, queue: string, table: s
     `${rows.map((row) => row.sql).join(" ")} and remove it again, or run: ${grantOwnership(rights)}`;
 }
 
-/** Whether a table has triggers of its users. */
-export async function hasUserTriggers(db: Queryable, table: string): Promise<boolean> {
+/** Triggers of a table's users, those that log into queues left out; their names quoted. @param which `ordinary`: only those that keep quiet for a replica's rows */
+export async function userTriggers(db: Queryable, table: string, which: "all" | "ordinary"): Promise<string[]> {
   const { schema, name } = splitName(table);
-  const rows = await db.query(
-    `select 1
+  const rows = await db.query<{ name: string }>(
+    `select pg_catalog.quote_ident(t.tgname) as name
        from pg_catalog.pg_trigger t
        join pg_catalog.pg_class c on c.oid = t.tgrelid
        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-      where n.nspname = $1 and c.relname = $2 and not t.tgisinternal
-      limit 1`,
+       join pg_catalog.pg_proc p on p.oid = t.tgfoid
+       join pg_catalog.pg_namespace pn on pn.oid = p.pronamespace
+      where n.nspname = $1 and c.relname = $2 and not t.tgisinternal and ($3 = 'all' or t.tgenabled = 'O')
+        and pn.nspname not in ('pgq', 'skyq', 'londiste')
+      order by t.tgname`,
+    [schema, name, which],
+  );
+  return rows.map((row) => row.name);
+}
+
+/** Foreign keys from and to a table, read without schema londiste, which may not be there yet. */
+async function fkeysOf(
+  db: Queryable,
+  table: string,
+): Promise<{ name: string; from_table: string; to_table: string }[]> {
+  const { schema, name } = splitName(table);
+  return await db.query(
+    `select k.conname as name, fn.nspname || '.' || f.relname as from_table, tn.nspname || '.' || t.relname as to_table
+       from pg_catalog.pg_constraint k
+       join pg_catalog.pg_class f on f.oid = k.conrelid join pg_catalog.pg_namespace fn on fn.oid = f.relnamespace
+       join pg_catalog.pg_class t on t.oid = k.confrelid join pg_catalog.pg_namespace tn on tn.oid = t.relnamespace
+      where k.contype = 'f' and k.conparentid = 0
+        and ((fn.nspname, f.relname) = ($1, $2) or (tn.nspname, t.relname) = ($1, $2))
+      order by 2, 3, 1`,
     [schema, name],
   );
-  return rows.length > 0;
 }
 
 /** Rights on one relation; all names are quoted where SQL wants it. */
