@@ -29,7 +29,7 @@ interface Size {
   readonly fsync: boolean;
 }
 
-const FULL: Size = { eventCount: 200_000, latencyCount: 300, batchCount: 3_000, fsync: true };
+const FULL: Size = { eventCount: 200_000, latencyCount: 300, batchCount: 3_600, fsync: true };
 const SMOKE: Size = { eventCount: 2_000, latencyCount: 5, batchCount: 20, fsync: false };
 const STATEMENT_EVENTS = 1_000;
 /** Share of the events that are written one by one. */
@@ -194,30 +194,34 @@ async function latencies(
   });
 }
 
-/** What a held snapshot costs: time of next_batch and size of the bookkeeping tables, before and after many batches. */
+/** What a held snapshot costs: a consumer's calls and the size of the bookkeeping tables, before and after many batches. */
 async function held(size: Size, cluster: Cluster): Promise<string[][]> {
   await using bench = await Bench.create(cluster, "queue_held");
   const sql = bench.connect();
   const release = await holdSnapshot(bench);
   const round = async (count: number) => {
-    const ms: number[] = [];
+    const [nextMs, readMs, finishMs]: number[][] = [[], [], []];
+    const timed = async (ms: number[], call: postgres.PendingQuery<postgres.Row[]>) => {
+      const startMs = performance.now();
+      const [row] = await call;
+      ms.push(performance.now() - startMs);
+      return row!;
+    };
     for (let i = 0; i < count; i++) {
       await sql`select pgq.insert_event('q', 't', 'd')`;
       await sql`select pgq.ticker('q')`;
-      const startMs = performance.now();
-      const [next] = await sql`select batch_id from pgq.next_batch_info('q', 'c')`;
-      ms.push(performance.now() - startMs);
-      if (next!.batch_id !== null) await sql`select pgq.finish_batch(${next!.batch_id})`;
+      const { batch_id } = await timed(nextMs!, sql`select batch_id from pgq.next_batch_info('q', 'c')`);
+      await timed(readMs!, sql`select count(*) from pgq.get_batch_events(${batch_id})`);
+      await timed(finishMs!, sql`select pgq.finish_batch(${batch_id})`);
     }
-    return quantile(ms, 0.5);
+    return [nextMs, readMs, finishMs].map((ms) => quantile(ms!, 0.5).toFixed(2));
   };
-  const sizes = async () => {
-    const rows = await sql`
-      select sum(pg_total_relation_size(t)) / 1024 as kb
-        from unnest(array['pgq.queue', 'pgq.tick', 'pgq.subscription', 'pgq.consumer']::regclass[]) t`;
-    return `${Number(rows[0]!.kb)} kB`;
+  const line = async (what: string, ms: string[]) => {
+    const [sizes] = await sql`
+      select pg_total_relation_size('pgq.subscription') / 1024 as subscription,
+             pg_total_relation_size('pgq.tick') / 1024 as tick, pg_total_relation_size('pgq.queue') / 1024 as queue`;
+    return [what, ...ms, ...Object.values(sizes!).map((kb) => `${kb} kB`)];
   };
-  const line = async (what: string, ms: number) => [what, "next_batch", ms.toFixed(2), await sizes()];
   const sample = Math.max(5, Math.round(size.batchCount / 20));
   const lines = [await line("snapshot held, first batches", await round(sample))];
   await round(size.batchCount - 2 * sample);
@@ -244,7 +248,8 @@ async function run(size: Size): Promise<void> {
     }
   }
   console.log(`\n${table(["commit to consumer", "", "p50 ms", "p99 ms", "max ms"], rows)}`);
-  console.log(`\n${table(["bookkeeping", "", "p50 ms", "tables"], await held(size, cluster))}`);
+  const calls = ["next_batch", "get_batch_events", "finish_batch"].map((name) => `${name}, p50 ms`);
+  console.log(`\n${table(["bookkeeping", ...calls, "subscription", "tick", "queue"], await held(size, cluster))}`);
   console.log(
     `\n${size.latencyCount} events each, about twenty a second; ${navigator.hardwareConcurrency} cores, ` +
       `PostgreSQL ${(await cluster.sql("postgres", "show server_version")).trim()}, Deno ${Deno.version.deno}.`,

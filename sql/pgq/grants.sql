@@ -56,7 +56,7 @@ begin
                 'get_consumer_info(text)', 'get_consumer_info(text, text)', 'quote_fqname(text)', 'version()']),
             ('pgq_reader', array[
                 'batch_event_sql(bigint)', 'batch_event_tables(bigint)',
-                'find_tick_helper(integer, bigint, timestamptz, bigint, bigint, interval)',
+                '_open_batch(bigint)', 'find_tick_helper(integer, bigint, timestamptz, bigint, bigint, interval)',
                 'register_consumer(text, text)', 'register_consumer_at(text, text, bigint)',
                 'unregister_consumer(text, text)',
                 'next_batch(text, text)', 'next_batch_info(text, text)',

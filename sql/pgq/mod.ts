@@ -19,6 +19,7 @@ import registerConsumerAt from "./functions/register_consumer_at.sql" with { typ
 import registerConsumer from "./functions/register_consumer.sql" with { type: "text" };
 import unregisterConsumer from "./functions/unregister_consumer.sql" with { type: "text" };
 import findTickHelper from "./functions/find_tick_helper.sql" with { type: "text" };
+import openBatch from "./functions/_open_batch.sql" with { type: "text" };
 import nextBatchCustom from "./functions/next_batch_custom.sql" with { type: "text" };
 import nextBatchInfo from "./functions/next_batch_info.sql" with { type: "text" };
 import nextBatch from "./functions/next_batch.sql" with { type: "text" };
@@ -41,6 +42,7 @@ import maintRotateTablesStep2 from "./functions/maint_rotate_tables_step2.sql" w
 import maintRetryEvents from "./functions/maint_retry_events.sql" with { type: "text" };
 import maintTablesToVacuum from "./functions/maint_tables_to_vacuum.sql" with { type: "text" };
 import maintOperations from "./functions/maint_operations.sql" with { type: "text" };
+import batchIndex from "./migrations/0001_batch_index.sql" with { type: "text" };
 import upgradeSchema from "./functions/upgrade_schema.sql" with { type: "text" };
 import { TRIGGERS } from "./triggers/mod.ts";
 
@@ -72,6 +74,7 @@ export const pgq: SqlSchema = {
     unregisterConsumer,
     // batches
     findTickHelper,
+    openBatch,
     nextBatchCustom,
     nextBatchInfo,
     nextBatch,
@@ -101,5 +104,5 @@ export const pgq: SqlSchema = {
     ...TRIGGERS,
   ],
   grants,
-  migrations: [],
+  migrations: [{ id: 1, sql: batchIndex }],
 };

@@ -53,7 +53,9 @@ create table pgq.tick (
 
 create sequence pgq.batch_id_seq;
 
--- Idle: last tick set, batch and next tick null. Batch open: all set. Idle subconsumer: all null.
+-- Idle: last tick set, batch and next tick null. Batch open: all set. Idle subconsumer: all null. Each batch updates its
+-- row twice: nothing that a batch changes may be indexed (the originals have a unique index on sub_batch), see
+-- pgq._open_batch.
 create table pgq.subscription (
     sub_id          serial not null,    -- shared by a consumer and its subconsumers, hence not unique
     sub_queue       integer not null,
@@ -64,7 +66,6 @@ create table pgq.subscription (
     sub_next_tick   bigint,
 
     constraint subscription_pkey primary key (sub_queue, sub_consumer),
-    constraint subscription_batch_idx unique (sub_batch),
     constraint sub_queue_fkey foreign key (sub_queue) references pgq.queue (queue_id),
     constraint sub_consumer_fkey foreign key (sub_consumer) references pgq.consumer (co_id)
 );

@@ -13,13 +13,14 @@ declare
     v_parts text[] := '{}';
     v_table text;
 begin
-    select s.sub_id, p.tick_snapshot as prev_snapshot, n.tick_snapshot as next_snapshot
+    select b.sub_id,
+           (select t.tick_snapshot from pgq.tick t
+             where t.tick_queue = b.sub_queue and t.tick_id = b.sub_last_tick) as prev_snapshot,
+           (select t.tick_snapshot from pgq.tick t
+             where t.tick_queue = b.sub_queue and t.tick_id = b.sub_next_tick) as next_snapshot
       into v_batch
-      from pgq.subscription s
-      join pgq.tick p on p.tick_queue = s.sub_queue and p.tick_id = s.sub_last_tick
-      join pgq.tick n on n.tick_queue = s.sub_queue and n.tick_id = s.sub_next_tick
-     where s.sub_batch = x_batch_id;
-    if not found then
+      from pgq._open_batch(x_batch_id) b;
+    if v_batch.prev_snapshot is null or v_batch.next_snapshot is null then
         raise exception 'batch not found';
     end if;
 

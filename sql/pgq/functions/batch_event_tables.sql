@@ -10,15 +10,14 @@ declare
     v_is_misplaced boolean;
 begin
     select q.queue_data_pfx, q.queue_ntables, q.queue_cur_table, q.queue_switch_step1, q.queue_switch_step2,
-           pg_catalog.txid_snapshot_xmin(p.tick_snapshot) as prev_xmin,
-           pg_catalog.txid_snapshot_xmax(n.tick_snapshot) as next_xmax
+           (select pg_catalog.txid_snapshot_xmin(t.tick_snapshot) from pgq.tick t
+             where t.tick_queue = b.sub_queue and t.tick_id = b.sub_last_tick) as prev_xmin,
+           (select pg_catalog.txid_snapshot_xmax(t.tick_snapshot) from pgq.tick t
+             where t.tick_queue = b.sub_queue and t.tick_id = b.sub_next_tick) as next_xmax
       into v_batch
-      from pgq.subscription s
-      join pgq.queue q on q.queue_id = s.sub_queue
-      join pgq.tick p on p.tick_queue = s.sub_queue and p.tick_id = s.sub_last_tick
-      join pgq.tick n on n.tick_queue = s.sub_queue and n.tick_id = s.sub_next_tick
-     where s.sub_batch = x_batch_id;
-    if not found then
+      from pgq._open_batch(x_batch_id) b
+      join pgq.queue q on q.queue_id = b.sub_queue;
+    if v_batch.prev_xmin is null or v_batch.next_xmax is null then
         raise exception 'Cannot find data for batch %', x_batch_id;
     end if;
     v_cur := v_batch.queue_data_pfx || '_' || v_batch.queue_cur_table;

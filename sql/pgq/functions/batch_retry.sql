@@ -7,8 +7,8 @@ declare
     v_sub record;
     v_count integer;
 begin
-    select s.sub_id, s.sub_queue into v_sub from pgq.subscription s where s.sub_batch = i_batch_id;
-    if not found then
+    select b.sub_id, b.sub_queue into v_sub from pgq._open_batch(i_batch_id) b;
+    if v_sub.sub_id is null then
         raise exception 'batch_retry: batch % not found', i_batch_id;
     end if;
     execute 'insert into pgq.retry_queue (ev_retry_after, ev_queue, ev_id, ev_time, ev_owner, ev_retry,'

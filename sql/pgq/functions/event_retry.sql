@@ -8,8 +8,8 @@ declare
     v_sub record;
     v_event record;
 begin
-    select s.sub_id, s.sub_queue into v_sub from pgq.subscription s where s.sub_batch = x_batch_id;
-    if not found then
+    select b.sub_id, b.sub_queue into v_sub from pgq._open_batch(x_batch_id) b;
+    if v_sub.sub_id is null then
         raise exception 'event not found';
     end if;
     execute 'select e.* from (' || pgq.batch_event_sql(x_batch_id) || ') e where e.ev_id = $1'

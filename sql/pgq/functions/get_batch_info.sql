@@ -10,11 +10,12 @@ begin
     select q.queue_name, c.co_name, p.tick_time, n.tick_time, p.tick_id, n.tick_id, now() - n.tick_time,
            p.tick_event_seq, n.tick_event_seq
       into queue_name, consumer_name, batch_start, batch_end, prev_tick_id, tick_id, lag, seq_start, seq_end
-      from pgq.subscription s
-      join pgq.queue q on q.queue_id = s.sub_queue
-      join pgq.consumer c on c.co_id = s.sub_consumer
-      join pgq.tick p on p.tick_queue = s.sub_queue and p.tick_id = s.sub_last_tick
-      join pgq.tick n on n.tick_queue = s.sub_queue and n.tick_id = s.sub_next_tick
-     where s.sub_batch = x_batch_id;
+      from pgq._open_batch(x_batch_id) b
+      join pgq.queue q on q.queue_id = b.sub_queue
+      join pgq.consumer c on c.co_id = b.sub_consumer
+     cross join lateral (select t.* from pgq.tick t
+                          where t.tick_queue = b.sub_queue and t.tick_id = b.sub_last_tick limit 1) p
+     cross join lateral (select t.* from pgq.tick t
+                          where t.tick_queue = b.sub_queue and t.tick_id = b.sub_next_tick limit 1) n;
 end;
 $$;

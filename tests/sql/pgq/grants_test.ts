@@ -8,7 +8,8 @@ const FUNCTIONS: Record<string, Record<string, string>> = {
       get_consumer_info/2 quote_fqname/1 version/0`,
     pgq_reader: `batch_event_sql/1 batch_event_tables/1 find_tick_helper/6 register_consumer/2 register_consumer_at/3
       unregister_consumer/2 next_batch/2 next_batch_info/2 next_batch_custom/5 get_batch_events/1 get_batch_info/1
-      get_batch_cursor/3 get_batch_cursor/4 event_retry/3 event_retry/3 batch_retry/2 force_tick/1 finish_batch/1`,
+      get_batch_cursor/3 get_batch_cursor/4 event_retry/3 event_retry/3 batch_retry/2 force_tick/1 finish_batch/1
+      _open_batch/1`,
     pgq_writer: "insert_event/3 insert_event/7 current_event_table/1 jsontriga/0 sqltriga/0 logutriga/0",
     pgq_admin: `ticker/0 ticker/1 ticker/4 maint_operations/0 maint_rotate_tables_step1/1 maint_rotate_tables_step2/0
       maint_retry_events/0 maint_tables_to_vacuum/0 upgrade_schema/0 grant_perms/1 _grant_perms_from/4 tune_storage/1
@@ -88,7 +89,8 @@ describe("grants", () => {
            from pg_proc p
           where p.pronamespace = '${schema}'::regnamespace
             -- Helpers of the trigger functions, which any role that writes a table has to run.
-            and (p.proname !~ '^_' or p.proname in ('_grant_perms_from', '_next_tick', '_node_type', '_local_watermark'))`,
+            and (p.proname !~ '^_'
+                 or p.proname in ('_grant_perms_from', '_next_tick', '_open_batch', '_node_type', '_local_watermark'))`,
       );
       expect(rows.flat().toSorted()).toEqual(expected.toSorted());
     });

@@ -45,4 +45,21 @@ describe("installSchemas() on a database of the first version", () => {
     });
     expect(await shape(b)).toEqual(await shape(a));
   });
+
+  it("takes away the index on what every batch changes, while a batch is open", async () => {
+    const [database] = await lendDatabases(1);
+    await using db = await openSql(parseTarget(database.dsn()));
+    await installSchemas(db, { log: silentLog });
+    await db.exec(`
+      alter table pgq.subscription add constraint subscription_batch_idx unique (sub_batch);
+      delete from skyq.migration where schema_name = 'pgq' and id = 1;
+      select pgq.create_queue('q'), pgq.register_consumer('q', 'c');
+      select pgq.set_queue_config('q', 'ticker_idle_period', '0'), pgq.set_queue_config('q', 'ticker_max_lag', '0')`);
+    await db.exec("select pgq.ticker('q')");
+    const [open] = await db.query<{ batch: bigint }>("select pgq.next_batch('q', 'c') as batch");
+    const report = await installSchemas(db, { log: silentLog });
+    expect(report.schemas.find(({ name }) => name === "pgq")?.migrations).toBe(1);
+    expect(await db.query("select 1 from pg_class where relname = 'subscription_batch_idx'")).toEqual([]);
+    expect(await db.query("select pgq.finish_batch($1) as done", [open!.batch])).toEqual([{ done: 1 }]);
+  });
 });
