@@ -40,6 +40,7 @@ import failedEventDrop from "./functions/failed_event_drop.sql" with { type: "te
 import failedEventsAndPolicies from "./migrations/0001_failed_events_and_policies.sql" with { type: "text" };
 import upgrades from "./migrations/0002_upgrades.sql" with { type: "text" };
 import fenceWorker from "./functions/fence_worker.sql" with { type: "text" };
+import copyInChunks from "./migrations/0003_copy_in_chunks.sql" with { type: "text" };
 import pendingTriggers from "./functions/pending_triggers.sql" with { type: "text" };
 
 export const skyq: SqlSchema = {
@@ -94,5 +95,9 @@ export const skyq: SqlSchema = {
     failedEventDrop,
   ],
   grants,
-  migrations: [{ id: 1, sql: failedEventsAndPolicies }, { id: 2, sql: upgrades }],
+  migrations: [
+    { id: 1, sql: failedEventsAndPolicies },
+    { id: 2, sql: upgrades },
+    { id: 3, sql: copyInChunks },
+  ],
 };

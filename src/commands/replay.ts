@@ -74,6 +74,12 @@ function replayOptions(ctx: CommandContext, ready: ReplayOptions["ready"]): Repl
     get parallelCopies() {
       return ctx.config.get("parallel_copies");
     },
+    get copyConnections() {
+      return ctx.config.get("copy_connections");
+    },
+    get copyChunkBytes() {
+      return toMebibytes(ctx.config.get("copy_chunk_mb"));
+    },
     get arenaBytes() {
       return arenaBytesWithin(ctx.config.get("memory_mb"));
     },
@@ -81,6 +87,11 @@ function replayOptions(ctx: CommandContext, ready: ReplayOptions["ready"]): Repl
       return reloads.count;
     },
   };
+}
+
+/** MiB of the config as the bytes of the code. */
+function toMebibytes(mb: number): number {
+  return Math.max(1, Math.round(mb * 1024 * 1024));
 }
 
 /** A codec takes about 3.6 times its arena. @param memoryMb bound for the whole, in MiB */

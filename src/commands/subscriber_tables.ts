@@ -1,6 +1,7 @@
 import { defineCommand } from "../cli/command.ts";
 import type { Queryable } from "../db/queryable.ts";
-import { subscriberTables as listTables } from "../engine/nodes/tables.ts";
+import { formatBytes } from "../base/units.ts";
+import { subscriberTables as listTables, type TableState } from "../engine/nodes/tables.ts";
 import { getConsumerState, getNodeInfo } from "../queue/pgq_node.ts";
 import { withSubscriber } from "./_pair.ts";
 
@@ -8,7 +9,8 @@ export const subscriberTables = defineCommand({
   name: "subscriber tables",
   summary: "Show the state of every subscribed table",
   details: "States: NEW (not copied yet), in-copy, catching-up, wanna-sync, do-sync (the hand-over), ok (replayed). " +
-    "A table whose copy fails shows the reason. Why the replay failed last stands below the tables until it goes on " +
+    "A table that is being copied in chunks shows how many of them are loaded, with their rows and size; one whose copy " +
+    "fails shows the reason. Why the replay failed last stands below the tables until it goes on " +
     "(with --json: replay_error, in every row).",
   examples: ["skyq subscriber tables conf.ini", "skyq subscriber tables conf.ini --json"],
   config: "subscriber",
@@ -21,14 +23,20 @@ export const subscriberTables = defineCommand({
         for (const row of rows) ctx.out.json({ ...row, state: row.state ?? "NEW", replay_error: replayError });
         return;
       }
-      const line = (table: string, state: string, error: string | null) =>
-        ctx.out.line(`${table.padEnd(30)}   ${state.padStart(20)}${error === null ? "" : `   ${error}`}`);
-      line("Table", "State", null);
-      for (const row of rows) line(row.table, row.state ?? "NEW", row.error);
+      const line = (table: string, state: string, ...more: readonly (string | null)[]) =>
+        ctx.out.line([table.padEnd(30), state.padStart(20), ...more.filter((text) => text !== null)].join("   "));
+      line("Table", "State");
+      for (const row of rows) line(row.table, row.state ?? "NEW", progressOf(row), row.error);
       if (replayError !== null) ctx.out.line(`\nLast error of the replay: ${replayError}`);
     });
   },
 });
+
+/** How far a copy in chunks is, null for any other table. */
+function progressOf({ state, chunks, chunks_loaded: loaded, rows, bytes }: TableState): string | null {
+  if (state === null || state === "ok" || chunks === null) return null;
+  return `${loaded}/${chunks} chunks, ${rows} rows, ${formatBytes(bytes ?? 0n)}`;
+}
 
 /** Why the replay stands still, null once it has applied a batch again. */
 async function lastReplayError(db: Queryable, queue: string): Promise<string | null> {

@@ -142,6 +142,20 @@ export const KEYS = {
     min: 1,
     samples: NODES,
   },
+  copy_connections: {
+    kind: "int",
+    default: 2,
+    help: "how many connections a side copy the chunks of one large table",
+    min: 1,
+    samples: NODES,
+  },
+  copy_chunk_mb: {
+    kind: "float",
+    default: 32,
+    help: "size of a copy's chunks on the provider's disk, in MiB; tables of more than two are copied in chunks",
+    min: 0.01,
+    samples: NODES,
+  },
   memory_mb: {
     kind: "int",
     default: 64,

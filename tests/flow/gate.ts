@@ -1,4 +1,4 @@
-/** Stops the product's own session at one exact place: in front of an update of a row that marks its progress. */
+/** Stops the product's own session at one exact place: in front of a change of a row that marks its progress. */
 import postgres from "postgres";
 import type { LentDatabase } from "../harness/pair.ts";
 import { waitFor } from "../harness/wait_for.ts";
@@ -6,10 +6,17 @@ import { waitFor } from "../harness/wait_for.ts";
 const LOCK = 4711;
 
 /**
- * SQL that puts a gate in front of every update of `table` for which `condition` holds (`old` and `new` are the row). It
+ * SQL that puts a gate in front of every update (or delete) of a row of `table` for which `condition` holds (`old` and `new` are the row). It
  * stands open until {@link Gate.close} closes it by its name. The sessions of a replay fire it as well.
  */
-export function gateSql({ name, table, condition }: { name: string; table: string; condition: string }): string {
+export function gateSql(
+  { name, table, condition, event = "update" }: {
+    name: string;
+    table: string;
+    condition: string;
+    event?: "update" | "delete";
+  },
+): string {
   return `
     create table if not exists public.gate (name text);
     create or replace function public.pass_gate() returns trigger language plpgsql as $$
@@ -17,9 +24,9 @@ export function gateSql({ name, table, condition }: { name: string; table: strin
       if exists (select from public.gate g where g.name = tg_argv[0]) then
         perform pg_advisory_xact_lock(${LOCK});
       end if;
-      return new;
+      return case when tg_op = 'DELETE' then old else new end;
     end $$;
-    create trigger "gate ${name}" before update on ${table} for each row when (${condition})
+    create trigger "gate ${name}" before ${event} on ${table} for each row when (${condition})
       execute function public.pass_gate('${name}');
     alter table ${table} enable always trigger "gate ${name}";`;
 }

@@ -4,7 +4,7 @@ import { during } from "../../db/errors.ts";
 import { quoteFullName, quoteIdent, splitName } from "../../db/quote.ts";
 import type { Queryable } from "../../db/queryable.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
-import { setAsideIndexes } from "./indexes.ts";
+import { makeIndex, pendingIndexes, setAsideIndexes } from "./indexes.ts";
 
 /** Tables below this size (bytes on the provider) are loaded with their indexes in place: building anew would not pay. */
 const BUILD_INDEXES_AFTER_BYTES = 8 * 1024 * 1024;
@@ -23,6 +23,28 @@ interface Column {
 }
 
 /**
+ * Begins a transaction that reads one of the provider's tables. The table is locked, against nothing but changes of its
+ * structure, before a snapshot is taken: a rewriting that ended just then would hide all rows from an older one.
+ */
+export async function beginRead(
+  provider: WireConnection,
+  table: string,
+  options: { isolation: "read committed" | "repeatable read"; lockTimeoutMs: number },
+): Promise<void> {
+  await provider.exec(`begin transaction isolation level ${options.isolation} read only`);
+  try {
+    await provider.exec(`set local lock_timeout = ${options.lockTimeoutMs}`);
+    await during(
+      `Cannot read table "${table}" on the provider`,
+      provider.exec(`lock table only ${quoteFullName(table)} in access share mode`),
+    );
+  } catch (error) {
+    if (!provider.isClosed) await provider.exec("rollback").catch(() => {});
+    throw error;
+  }
+}
+
+/**
  * Copies all rows of one table, inside the subscriber transaction that the caller began and will commit together with
  * the table's new state. The provider's rows are read in one snapshot; its table is not locked.
  *
@@ -32,25 +54,27 @@ interface Column {
 export async function loadTable(from: WireConnection, to: WireConnection, copy: {
   sourceTable: string;
   destTable: string;
+  queue: string;
   skipTruncate: boolean;
+  lockTimeoutMs: number;
   log: Logger;
 }): Promise<LoadResult> {
-  const { sourceTable, destTable, log } = copy;
+  const { queue, sourceTable, destTable, log } = copy;
   await during(
     `Cannot lock table "${destTable}" on the subscriber`,
     to.exec(`lock table ${quoteFullName(destTable)} in access exclusive mode`),
   );
-  const columns = await commonColumns(from, to, copy);
-  const list = columns.map((column) => quoteIdent(column.name)).join(", ");
+  const list = columnList(await commonColumns(from, to, copy));
 
-  await from.exec("begin transaction isolation level repeatable read read only");
+  await beginRead(from, sourceTable, { isolation: "repeatable read", lockTimeoutMs: copy.lockTimeoutMs });
   try {
     const size = await from.query<{ snapshot: string; bytes: bigint }>(
       "select pg_catalog.txid_current_snapshot()::text as snapshot, pg_catalog.pg_table_size($1::pg_catalog.regclass) as bytes",
       [quoteFullName(sourceTable)],
     );
     const { snapshot, bytes: sourceBytes } = size[0]!;
-    const indexes = sourceBytes < BigInt(BUILD_INDEXES_AFTER_BYTES) ? null : await setAsideIndexes(to, destTable, log);
+    const id = { queue, table: sourceTable, dest: destTable };
+    if (sourceBytes >= BigInt(BUILD_INDEXES_AFTER_BYTES)) await setAsideIndexes(to, id, [], log);
     log.info(`${destTable}: start copy`);
     const counted = await pump(from, to, {
       sourceSql: `copy ${quoteFullName(sourceTable)} (${list}) to stdout`,
@@ -68,15 +92,21 @@ export async function loadTable(from: WireConnection, to: WireConnection, copy: 
       },
     });
     log.info(`${destTable}: copy finished: ${counted.bytes} bytes, ${counted.rows} rows`);
-    await indexes?.putBack();
+    // Also those that an earlier copy, in chunks, had not come to make again.
+    for (const index of await pendingIndexes(to, id)) await makeIndex(to, index, log);
     return { ...counted, snapshot };
   } finally {
     if (!from.isClosed) await from.exec("rollback");
   }
 }
 
+/** Names of columns as a list of SQL. */
+export function columnList(columns: readonly { name: string }[]): string {
+  return columns.map((column) => quoteIdent(column.name)).join(", ");
+}
+
 /** Columns both sides have, in the provider's order, without those that are computed on either side. */
-async function commonColumns(
+export async function commonColumns(
   from: Queryable,
   to: Queryable,
   copy: { sourceTable: string; destTable: string; log: Logger },
@@ -132,24 +162,24 @@ async function readColumns(db: Queryable, table: string, side: string): Promise<
  * Passes the bytes of one COPY on to another, untouched. The target's COPY begins when the first bytes (or the end)
  * have come, so that a source that cannot be read leaves the target as it was.
  */
-async function pump(from: WireConnection, to: WireConnection, copy: {
+export async function pump(from: WireConnection, to: WireConnection, copy: {
   sourceSql: string;
   destSql: string;
-  beforeFirstRow(): Promise<void>;
+  beforeFirstRow?(): Promise<void>;
 }): Promise<{ rows: number; bytes: number }> {
   let sink: Awaited<ReturnType<WireConnection["copyIn"]>> | null = null;
   let bytes = 0;
   try {
     for await (const frames of from.copyOut(copy.sourceSql)) {
       if (sink === null) {
-        await copy.beforeFirstRow();
+        await copy.beforeFirstRow?.();
         sink = await to.copyIn(copy.destSql);
       }
       await sink.writeFrames(frames);
       bytes += frames.length;
     }
     if (sink === null) {
-      await copy.beforeFirstRow();
+      await copy.beforeFirstRow?.();
       sink = await to.copyIn(copy.destSql);
     }
   } catch (error) {

@@ -10,7 +10,9 @@ interface Running {
 }
 
 /** Read again whenever a copy starts. */
-export type CopyManagerOptions = Omit<TableCopyOptions, "table" | "signal">;
+export type CopyManagerOptions =
+  & Omit<TableCopyOptions, "table" | "signal" | "connections" | "chunkBytes" | "patienceMs">
+  & { readonly copyConnections: number; readonly copyChunkBytes: number };
 
 /**
  * Runs table copies as tasks beside the replay. A copy that fails is tried again, with growing pauses, until its table
@@ -71,8 +73,20 @@ export class CopyManager {
     while (!signal.aborted) {
       const startedMs = Date.now();
       try {
-        const { queue, worker, provider, subscriber, lockTimeoutMs } = this.#options;
-        await runTableCopy({ queue, worker, table, provider, subscriber, lockTimeoutMs, log, signal });
+        const { queue, worker, provider, subscriber, lockTimeoutMs, copyConnections, copyChunkBytes } = this.#options;
+        await runTableCopy({
+          queue,
+          worker,
+          table,
+          provider,
+          subscriber,
+          lockTimeoutMs,
+          connections: copyConnections,
+          chunkBytes: copyChunkBytes,
+          patienceMs: null,
+          log,
+          signal,
+        });
         return;
       } catch (error) {
         if (signal.aborted) return;

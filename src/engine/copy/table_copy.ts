@@ -13,12 +13,23 @@ import { forceTick, getConsumerInfo, registerConsumer, tickSnapshot, unregisterC
 import { getConsumerState, registerTargetConsumer, unregisterTargetConsumer } from "../../queue/pgq_node.ts";
 import { replayBatch } from "../replay/batch.ts";
 import { openProvider, openSubscriber } from "../replay/connections.ts";
+import { takeSessionLock } from "../replay/job_lock.ts";
 import { type OpenBatch, openBatch } from "../replay/open.ts";
 import type { Path } from "../replay/path.ts";
 import { Plans } from "../replay/plan.ts";
 import { parseSnapshot, seesAllOf } from "../replay/snapshot.ts";
+import { type ChunkPlan, type OnePiece, planChunks } from "./chunk_plan.ts";
+import { type Connections, countChunks, forgetChunks, givenUp, loadChunks, storeChunks } from "./chunks.ts";
 import { decideCopy, formatState, type MergeState, parseState } from "./handover.ts";
-import { loadTable } from "./load.ts";
+import {
+  dropRepeatedRows,
+  makeIndex,
+  type PendingIndex,
+  pendingIndexes,
+  setAsideIndexes,
+  whyNoUpsert,
+} from "./indexes.ts";
+import { beginRead, columnList, commonColumns, loadTable } from "./load.ts";
 
 const CATCH_UP_ARENA_BYTES = 8 * 1024 * 1024;
 /** How often a waiting copy looks whether the replay has moved its table's state. */
@@ -34,6 +45,12 @@ export interface TableCopyOptions {
   readonly log: Logger;
   readonly signal: AbortSignal;
   readonly lockTimeoutMs: number;
+  /** How many chunks of one table are loaded at once. */
+  readonly connections: number;
+  /** Tables of several times this size on the provider's disk are copied in chunks of about this size. */
+  readonly chunkBytes: number;
+  /** How long to wait for another session that has this copy in hand; null: until the signal aborts. */
+  readonly patienceMs: number | null;
 }
 
 /** Name of the consumer that holds a copy's position. */
@@ -56,9 +73,23 @@ export async function runTableCopy(options: TableCopyOptions): Promise<void> {
   }
 }
 
+async function connect({ provider, subscriber, table, signal, lockTimeoutMs }: TableCopyOptions): Promise<Connections> {
+  const applicationName = `skyq copy ${table}`;
+  const from = await openProvider(provider, { applicationName, signal });
+  try {
+    const { connection: to } = await openSubscriber(subscriber, { applicationName, signal, lockTimeoutMs });
+    return { provider: from, subscriber: to };
+  } catch (error) {
+    from.destroy();
+    throw error;
+  }
+}
+
 class TableCopy implements AsyncDisposable {
   readonly #options: TableCopyOptions;
-  readonly #path: Path;
+  #path: Path;
+  /** Chunks: until events have passed this snapshot, rows may be newer than they. */
+  #settledBy: string | null = null;
   #tickOfLastBatch = 0n;
   #isRegistered = false;
   #ticksWanted = 0;
@@ -69,14 +100,9 @@ class TableCopy implements AsyncDisposable {
   }
 
   static async open(options: TableCopyOptions): Promise<TableCopy> {
-    const { queue, worker, table, log, signal, lockTimeoutMs } = options;
-    const provider = await openProvider(options.provider, { applicationName: `skyq copy ${table}`, signal });
+    const { queue, worker, table, log } = options;
+    const { provider, subscriber } = await connect(options);
     try {
-      const { connection: subscriber } = await openSubscriber(options.subscriber, {
-        applicationName: `skyq copy ${table}`,
-        signal,
-        lockTimeoutMs,
-      });
       return new TableCopy(options, {
         queue,
         consumer: copyConsumerName(worker, table),
@@ -93,6 +119,7 @@ class TableCopy implements AsyncDisposable {
       });
     } catch (error) {
       provider.destroy();
+      subscriber.destroy();
       throw error;
     }
   }
@@ -109,18 +136,31 @@ class TableCopy implements AsyncDisposable {
   }
 
   async run(): Promise<void> {
-    const { signal, table, queue } = this.#options;
+    const { signal, table, queue, worker } = this.#options;
     const { provider, subscriber, log } = this.#path;
+    await takeSessionLock(subscriber, {
+      key: `skyq copy ${queue} ${worker} ${table}`,
+      name: `the copy of table ${table}`,
+      hint: "Each table is copied by one process at a time; the other one goes on with it.",
+      patienceMs: this.#options.patienceMs,
+      log,
+      signal,
+    });
     while (!signal.aborted) {
       const row = await this.#tableRow();
-      if (row === null) return;
-      const state = parseState(row.merge_state);
-      if (state.name === "new" || state.name === "ok") return;
+      const state = parseState(row?.merge_state ?? null);
+      if (row === null) await forgetChunks(subscriber, this.#options);
+      if (row === null || state.name === "ok") await this.#makeIndexes(() => true);
+      if (row === null || state.name === "new" || state.name === "ok") return;
       if (state.name === "in-copy") {
         await this.#load(row);
         continue;
       }
       await this.#resume();
+      if (this.#settledBy !== null && await this.#hasPassed(this.#settledBy)) {
+        await this.#settle();
+        continue;
+      }
       const batch = await openBatch(this.#path);
       if (batch?.isApplied) {
         await this.#replay(batch);
@@ -131,8 +171,9 @@ class TableCopy implements AsyncDisposable {
         case "apply":
           await this.#replay(batch!);
           break;
-        case "change":
-          if (!decision.done && !await this.#hasPassedSnapshot(row)) {
+        case "change": {
+          const toPass = this.#settledBy ?? row.custom_snapshot;
+          if (!decision.done && toPass !== null && !await this.#hasPassed(toPass)) {
             // Each call makes the queue look busier, so not more often than a ticker looks.
             if (this.#ticksWanted++ % 10 === 0) await forceTick(provider, queue);
             await sleep(POLL_MS, signal);
@@ -146,6 +187,7 @@ class TableCopy implements AsyncDisposable {
           // The replay answers at its next batch: let there be one soon.
           await forceTick(provider, queue);
           break;
+        }
         case "wait":
           await sleep(POLL_MS, signal);
           break;
@@ -168,13 +210,12 @@ class TableCopy implements AsyncDisposable {
   }
 
   /**
-   * Whether the last batch applied ends at a tick that sees all the copy's snapshot saw. Before that the table is ahead
-   * of the others, and would show halves of transactions when it is handed over.
+   * Whether the last batch applied ends at a tick that sees all this snapshot saw. Before that the table is ahead of the
+   * others, and would show halves of transactions when it is handed over.
    */
-  async #hasPassedSnapshot(row: TableRow): Promise<boolean> {
-    if (row.custom_snapshot === null) return true;
+  async #hasPassed(snapshot: string): Promise<boolean> {
     const tick = await tickSnapshot(this.#path.provider, this.#options.queue, this.#tickOfLastBatch);
-    return tick === null || seesAllOf(parseSnapshot(tick), parseSnapshot(row.custom_snapshot));
+    return tick === null || seesAllOf(parseSnapshot(tick), parseSnapshot(snapshot));
   }
 
   async #move(row: TableRow, from: MergeState, to: MergeState, snapshot = row.custom_snapshot): Promise<boolean> {
@@ -190,23 +231,44 @@ class TableCopy implements AsyncDisposable {
   }
 
   /**
-   * Loads the rows and enters `catching-up`, in one subscriber transaction. The consumer is registered before the
-   * provider's snapshot is taken, so whatever the snapshot does not show comes through the queue.
+   * Loads the rows and enters `catching-up`. The consumer is registered before the first row is read, so whatever the
+   * rows do not show comes through the queue.
    */
   async #load(row: TableRow): Promise<void> {
-    const { queue, table, worker } = this.#options;
-    const { provider, subscriber, consumer, log } = this.#path;
-    log.info(`Starting full copy of ${table}`);
+    const { table } = this.#options;
+    const { provider, subscriber, log } = this.#path;
     const dest = row.dest_table ?? table;
+    const { all, loaded } = await countChunks(subscriber, this.#options);
+    let inChunks = all > 0 && await this.#hasPosition();
+    if (inChunks) {
+      log.info(`Going on with the copy of ${table}: ${loaded} of ${all} chunks are loaded`);
+    } else {
+      log.info(`Starting full copy of ${table}`);
+      await this.#begin(dest);
+      const plan = await this.#plan(row, dest);
+      inChunks = "conditions" in plan && await this.#beginChunks(row, dest, plan);
+      if ("reason" in plan && plan.reason !== null) log.info(`${dest}: copied in one piece: ${plan.reason}`);
+    }
+    if (inChunks) await this.#loadChunks(row, dest);
+    else await this.#loadAtOnce(row, dest);
+    await subscriber.exec(`analyze ${quoteFullName(dest)}`).catch((error) => {
+      log.warning(`Cannot analyze ${dest}: ${messageOf(error)}`);
+    });
+    await forceTick(provider, this.#options.queue);
+  }
 
+  /** Begins at the queue's present position, with nothing loaded and nothing in the way. */
+  async #begin(dest: string): Promise<void> {
+    const { queue, worker } = this.#options;
+    const { provider, subscriber, consumer, log } = this.#path;
+    await forgetChunks(subscriber, this.#options);
     // A position left by an earlier try may be far behind; whatever it is, this copy begins at the present one.
     await unregisterConsumer(provider, queue, consumer);
     await registerConsumer(provider, queue, consumer);
     const position = (await getConsumerInfo(provider, queue, consumer))!.last_tick!;
     const node = await getConsumerState(subscriber, queue, worker);
     await registerTargetConsumer(subscriber, queue, consumer, node!.provider_node!, position);
-    this.#isRegistered = true;
-    this.#tickOfLastBatch = position;
+    this.#setPosition(position, null);
 
     for (const fkey of await findTableFkeys(subscriber, dest)) {
       const dropped = dropTableFkey(subscriber, fkey.from_table, fkey.fkey_name);
@@ -215,31 +277,168 @@ class TableCopy implements AsyncDisposable {
       }
     }
     await this.#note("started", null);
-    await subscriber.exec("begin");
-    let result;
+  }
+
+  async #plan(row: TableRow, dest: string): Promise<ChunkPlan | OnePiece> {
+    const { queue, table, chunkBytes } = this.#options;
+    const plan = await planChunks(this.#path.provider, { queue, table, chunkBytes });
+    if ("reason" in plan) return plan;
+    // Rows that are there already may have any key.
+    if (skipsTruncate(row)) return { reason: "the rows that are there are kept" };
+    const reason = await whyNoUpsert(this.#path.subscriber, dest, plan.key);
+    return reason === null ? plan : { reason };
+  }
+
+  /**
+   * Empties the subscriber's table and stores what is to be loaded. Not before rows of the source have been read.
+   * @returns false when an index refuses rows of different moments and cannot be dropped; nothing was done then
+   */
+  async #beginChunks(row: TableRow, dest: string, plan: ChunkPlan): Promise<boolean> {
+    const { queue, table } = this.#options;
+    const { provider, subscriber, log } = this.#path;
+    const list = columnList(await commonColumns(provider, subscriber, { sourceTable: table, destTable: dest, log }));
+    await beginRead(provider, table, { isolation: "read committed", lockTimeoutMs: this.#options.lockTimeoutMs });
     try {
-      result = await loadTable(provider, subscriber, {
+      const probe = provider.copyOut(`copy (select ${list} from only ${quoteFullName(table)} limit 1) to stdout`);
+      for await (const _ of probe);
+    } finally {
+      if (!provider.isClosed) await provider.exec("rollback");
+    }
+    return await this.#transaction(async () => {
+      await this.#hold(row);
+      await during(
+        `Cannot lock table "${dest}" on the subscriber`,
+        subscriber.exec(`lock table ${quoteFullName(dest)} in access exclusive mode`),
+      );
+      await subscriber.exec("savepoint skyq_chunks");
+      const stayed = await setAsideIndexes(subscriber, { queue, table, dest }, plan.key, log);
+      const inTheWay = stayed.find((index) => !index.isKey || plan.sourceFile !== null);
+      if (inTheWay !== undefined) {
+        await subscriber.exec("rollback to savepoint skyq_chunks");
+        log.info(`${dest}: copied in one piece: its index ${inTheWay.name} cannot be dropped for the copy`);
+        return false;
+      }
+      log.info(`${dest}: truncating`);
+      await during(
+        `Cannot truncate table "${dest}" on the subscriber`,
+        subscriber.exec(`truncate only ${quoteFullName(dest)}`),
+      );
+      await storeChunks(subscriber, this.#options, plan);
+      return true;
+    });
+  }
+
+  async #loadChunks(row: TableRow, dest: string): Promise<void> {
+    const { queue, table, connections } = this.#options;
+    const { provider, subscriber, log } = this.#path;
+    log.info(`${dest}: start copy`);
+    await loadChunks({ provider, subscriber }, {
+      queue,
+      table,
+      dest,
+      connections,
+      lockTimeoutMs: this.#options.lockTimeoutMs,
+      log,
+      signal: this.#options.signal,
+      connect: () => connect(this.#options),
+    });
+    if (this.#options.signal.aborted) return;
+    const counted = await countChunks(subscriber, this.#options);
+    log.info(`${dest}: copy finished: ${counted.bytes} bytes, ${counted.rows} rows`);
+    // What is unique over the events' key finds their rows. Other unique indexes have to wait until the rows are of one
+    // moment.
+    await this.#makeIndexes((index) => index.key_columns !== null);
+    // Whoever sees all that was committed up to now sees all that any chunk has seen.
+    const { snapshot } = (await provider.query<{ snapshot: string }>(
+      "select pg_catalog.txid_current_snapshot()::text as snapshot",
+    ))[0]!;
+    await this.#transaction(async () => {
+      if (!await this.#move(row, { name: "in-copy" }, { name: "catching-up" }, null)) throw givenUp(table);
+      await forgetChunks(subscriber, this.#options);
+      await subscriber.query(
+        `update skyq.copy_state s set settled_by = $3, chunk_count = $4 where s.queue_name = $1 and s.table_name = $2`,
+        [queue, table, snapshot, counted.all],
+      );
+      await this.#note("finished", counted);
+    });
+    this.#setPosition(this.#tickOfLastBatch, snapshot);
+  }
+
+  /** One transaction and one snapshot for all rows; events that the snapshot has seen are left out afterwards. */
+  async #loadAtOnce(row: TableRow, dest: string): Promise<void> {
+    const { queue, table, lockTimeoutMs } = this.#options;
+    const { provider, subscriber, log } = this.#path;
+    await this.#transaction(async () => {
+      const result = await loadTable(provider, subscriber, {
+        queue,
         sourceTable: table,
         destTable: dest,
-        skipTruncate: /(^|&)skip_truncate=1(&|$)/.test(row.table_attrs ?? ""),
+        skipTruncate: skipsTruncate(row),
+        lockTimeoutMs,
         log,
       });
-      if (!await this.#move(row, { name: "in-copy" }, { name: "catching-up" }, result.snapshot)) {
-        throw new SkyqError("refused", `Copy of "${table}" given up: its state was changed meanwhile`);
-      }
+      if (!await this.#move(row, { name: "in-copy" }, { name: "catching-up" }, result.snapshot)) throw givenUp(table);
       await this.#note("finished", result);
+    });
+  }
+
+  /** The rows are of one moment now, that of the last batch: from here on this copy is like any other. */
+  async #settle(): Promise<void> {
+    const { queue, table } = this.#options;
+    await this.#makeIndexes(() => true);
+    await this.#path.subscriber.query(
+      "update skyq.copy_state s set settled_by = null, error = null, error_time = null where s.queue_name = $1 and s.table_name = $2",
+      [queue, table],
+    );
+    this.#setPosition(this.#tickOfLastBatch, null);
+  }
+
+  /** Makes dropped indexes again, each in a transaction of its own: what is done need not be done twice. */
+  async #makeIndexes(which: (index: PendingIndex) => boolean): Promise<void> {
+    const { subscriber, log } = this.#path;
+    for (const index of (await pendingIndexes(subscriber, this.#options)).filter(which)) {
+      try {
+        await this.#transaction(() => makeIndex(subscriber, index, log));
+      } catch (error) {
+        const { dest_table: dest, key_columns: key } = index;
+        if (key === null || !(error instanceof SkyqError) || error.sqlstate !== "23505") throw error;
+        await this.#transaction(async () => {
+          const count = await dropRepeatedRows(subscriber, dest, key);
+          log.info(`${dest}: ${count} rows were met twice, as they were updated while they were copied`);
+          await makeIndex(subscriber, index, log);
+        });
+      }
+    }
+  }
+
+  /** Runs `work` in one transaction of the subscriber. */
+  async #transaction<T>(work: () => Promise<T>): Promise<T> {
+    const { subscriber } = this.#path;
+    await subscriber.exec("begin");
+    try {
+      const result = await work();
       await subscriber.exec("commit");
+      return result;
     } catch (error) {
       if (!subscriber.isClosed) await subscriber.exec("rollback").catch(() => {});
       throw error;
     }
-    await subscriber.exec(`analyze ${quoteFullName(dest)}`).catch((error) => {
-      log.warning(`Cannot analyze ${dest}: ${messageOf(error)}`);
-    });
-    await forceTick(provider, queue);
   }
 
-  async #note(what: "started" | "finished", result: { rows: number; bytes: number } | null): Promise<void> {
+  /** Keeps the table in state `in-copy` until the transaction ends. */
+  async #hold(row: TableRow): Promise<void> {
+    const held = await this.#path.subscriber.query(
+      `select 1 from londiste.table_info t
+        where t.queue_name = $1 and t.table_name = $2 and t.local and t.merge_state = 'in-copy' for update`,
+      [this.#options.queue, row.table_name],
+    );
+    if (held.length === 0) throw givenUp(row.table_name);
+  }
+
+  async #note(
+    what: "started" | "finished",
+    result: { rows: number | bigint; bytes: number | bigint } | null,
+  ): Promise<void> {
     await this.#path.subscriber.query(
       what === "started"
         ? `insert into skyq.copy_state as s (queue_name, table_name, started_at) values ($1, $2, now())
@@ -251,6 +450,27 @@ class TableCopy implements AsyncDisposable {
         ? [this.#options.queue, this.#options.table]
         : [this.#options.queue, this.#options.table, result.rows, result.bytes],
     );
+  }
+
+  /** Where the consumer stands, and whether rows are still of several moments. */
+  #setPosition(tick: bigint, settledBy: string | null): void {
+    this.#tickOfLastBatch = tick;
+    this.#isRegistered = true;
+    this.#settledBy = settledBy;
+    const upsert = settledBy !== null;
+    if (this.#path.upsert === upsert) return;
+    this.#path = { ...this.#path, upsert, plans: new Plans(this.#path.subscriber, upsert) };
+  }
+
+  /** Whether both sides know the consumer, at the same place. */
+  async #hasPosition(): Promise<boolean> {
+    const { provider, subscriber, consumer, queue } = this.#path;
+    const there = await getConsumerInfo(provider, queue, consumer);
+    const here = await getConsumerState(subscriber, queue, consumer);
+    if (there === null || here === null || here.completed_tick === null) return false;
+    if (there.last_tick !== here.completed_tick) return false;
+    this.#setPosition(here.completed_tick, null);
+    return true;
   }
 
   /** After a restart: the consumer is registered on both sides already; both must still know it. */
@@ -266,14 +486,22 @@ class TableCopy implements AsyncDisposable {
         { hint: "Copy the table anew with `skyq subscriber resync`." },
       );
     }
-    this.#tickOfLastBatch = here.completed_tick;
-    this.#isRegistered = true;
+    const copies = await subscriber.query<{ settled_by: string | null }>(
+      "select s.settled_by from skyq.copy_state s where s.queue_name = $1 and s.table_name = $2",
+      [queue, this.#options.table],
+    );
+    this.#setPosition(here.completed_tick, copies[0]?.settled_by ?? null);
   }
 
   async #unregister(): Promise<void> {
     await unregisterConsumer(this.#path.provider, this.#options.queue, this.#path.consumer);
     await unregisterTargetConsumer(this.#path.subscriber, this.#options.queue, this.#path.consumer);
   }
+}
+
+/** Whether the copy adds to the rows that are there. */
+function skipsTruncate(row: TableRow): boolean {
+  return /(^|&)skip_truncate=1(&|$)/.test(row.table_attrs ?? "");
 }
 
 /**

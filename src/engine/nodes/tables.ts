@@ -290,6 +290,7 @@ export async function removeSubscriberTables(
     await db.transaction(async (tx) => {
       await localRemoveTable(tx, queue, table);
       await tx.query("select skyq.restore_user_triggers($1)", [table]);
+      await tx.query("delete from skyq.copy_chunk c where c.queue_name = $1 and c.table_name = $2", [queue, table]);
       await tx.query("delete from skyq.copy_state s where s.queue_name = $1 and s.table_name = $2", [queue, table]);
     });
   }
@@ -477,7 +478,13 @@ export interface TableState {
   readonly table: string;
   /** null is shown as `NEW`. */
   readonly state: string | null;
+  /** What the last copy has brought so far, null when there was none. */
   readonly rows: bigint | null;
+  /** In COPY's text format. */
+  readonly bytes: bigint | null;
+  /** How many chunks the copy has, and how many of them are loaded; null for one in one piece. */
+  readonly chunks: number | null;
+  readonly chunks_loaded: number | null;
   /** Why the last try to copy it failed. */
   readonly error: string | null;
 }
@@ -486,17 +493,29 @@ export interface TableState {
 export async function subscriberTables(db: SqlConnection, queue: string): Promise<TableState[]> {
   await requireLeaf(db, queue);
   const copies = new Map(
-    (await db.query<{ table_name: string; rows_copied: bigint | null; error: string | null }>(
-      "select s.table_name, s.rows_copied, s.error from skyq.copy_state s where s.queue_name = $1",
+    (await db.query<Omit<TableState, "table" | "state"> & { table_name: string }>(
+      `select s.table_name, s.error, s.rows_copied + coalesce(c.rows, 0) as rows, s.bytes_copied + coalesce(c.bytes, 0) as bytes,
+              s.chunk_count as chunks, coalesce(c.loaded, s.chunk_count)::int4 as chunks_loaded
+         from skyq.copy_state s
+         left join (select c.table_name, sum(c.rows_copied)::int8 as rows, sum(c.bytes_copied)::int8 as bytes,
+                           count(c.loaded_at) as loaded
+                      from skyq.copy_chunk c where c.queue_name = $1 group by c.table_name) c using (table_name)
+        where s.queue_name = $1`,
       [queue],
     )).map((row) => [row.table_name, row]),
   );
-  return (await getTableList(db, queue)).filter((row) => row.local).map((row) => ({
-    table: row.table_name,
-    state: row.merge_state,
-    rows: copies.get(row.table_name)?.rows_copied ?? null,
-    error: row.merge_state === "ok" ? null : copies.get(row.table_name)?.error ?? null,
-  }));
+  return (await getTableList(db, queue)).filter((row) => row.local).map((row) => {
+    const copy = copies.get(row.table_name);
+    return {
+      table: row.table_name,
+      state: row.merge_state,
+      rows: copy?.rows ?? null,
+      bytes: copy?.bytes ?? null,
+      chunks: copy?.chunks ?? null,
+      chunks_loaded: copy?.chunks_loaded ?? null,
+      error: row.merge_state === "ok" ? null : copy?.error ?? null,
+    };
+  });
 }
 
 const WAIT_POLL_MS = 500;

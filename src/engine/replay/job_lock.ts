@@ -4,11 +4,10 @@ import { sleep } from "../../base/time.ts";
 import { one, type Queryable } from "../../db/queryable.ts";
 
 /** How long a connection of ours that died may still hold the lock, before another instance is suspected. */
-const PATIENCE_MS = 5_000;
+export const PATIENCE_MS = 5_000;
 
 /**
- * Takes the session lock that makes one replay per job: whoever holds it may move the job's position. It ends with the
- * connection, however that ends.
+ * Takes the session lock that makes one replay per job: whoever holds it may move the job's position.
  * @throws {SkyqError} `already-running` when another session keeps it, with that session's pid and start
  */
 export async function takeJobLock(db: Queryable, job: {
@@ -17,8 +16,32 @@ export async function takeJobLock(db: Queryable, job: {
   log: Logger;
   signal: AbortSignal;
 }): Promise<void> {
-  const untilMs = Date.now() + PATIENCE_MS;
-  const key = `skyq replay ${job.queue} ${job.worker}`;
+  await takeSessionLock(db, {
+    key: `skyq replay ${job.queue} ${job.worker}`,
+    name: `job "${job.worker}"`,
+    hint: "One replay runs per job. Stop the other one, or give this one a job_name of its own.",
+    patienceMs: PATIENCE_MS,
+    log: job.log,
+    signal: job.signal,
+  });
+}
+
+/**
+ * Takes an advisory lock that ends with the connection, however that ends.
+ * @param lock `patienceMs` null: waits until the signal aborts
+ * @throws {SkyqError} `already-running` when another session keeps it, with that session's pid and start
+ */
+export async function takeSessionLock(db: Queryable, lock: {
+  key: string;
+  /** What is locked, as it stands in messages. */
+  name: string;
+  hint: string;
+  patienceMs: number | null;
+  log: Logger;
+  signal: AbortSignal;
+}): Promise<void> {
+  const { key, name, patienceMs } = lock;
+  const untilMs = patienceMs === null ? Infinity : Date.now() + patienceMs;
   for (let tries = 0;; tries++) {
     const { taken } = await one<{ taken: boolean }>(
       db,
@@ -26,8 +49,8 @@ export async function takeJobLock(db: Queryable, job: {
       [key],
     );
     if (taken) return;
-    if (tries === 0) job.log.info(`Waiting for the lock of job ${job.worker}`);
-    if (Date.now() > untilMs || !await sleep(200, job.signal)) break;
+    if (tries === 0) lock.log.info(`Waiting for the lock of ${name}`);
+    if (Date.now() > untilMs || !await sleep(200, lock.signal)) break;
   }
   const holders = await db.query<{ pid: number; client: string | null; since: string }>(
     `select a.pid, a.client_addr::text as client, a.backend_start::text as since
@@ -39,11 +62,11 @@ export async function takeJobLock(db: Queryable, job: {
   const holder = holders[0];
   throw new SkyqError(
     "already-running",
-    `Cannot start job "${job.worker}": another instance holds it${
+    `Cannot start ${name}: another instance holds it${
       holder === undefined
         ? ""
         : ` (server process ${holder.pid}, client ${holder.client ?? "local"}, since ${holder.since})`
     }`,
-    { hint: "One replay runs per job. Stop the other one, or give this one a job_name of its own." },
+    { hint: lock.hint },
   );
 }

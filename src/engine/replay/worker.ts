@@ -16,7 +16,9 @@ import {
   setConsumerUptodate,
   setSubscriberWatermark,
 } from "../../queue/pgq_node.ts";
+import { forgetChunks } from "../copy/chunks.ts";
 import { decideReplay, formatState, parseState } from "../copy/handover.ts";
+import { tablesWithoutIndexes } from "../copy/indexes.ts";
 import { CopyManager } from "../copy/manager.ts";
 import { removeStrayCopyConsumers } from "../copy/table_copy.ts";
 import { replayBatch } from "./batch.ts";
@@ -59,6 +61,8 @@ export interface ReplayOptions {
   /** Longest pause after an error. */
   readonly errorPauseMaxMs: number;
   readonly parallelCopies: number;
+  readonly copyConnections: number;
+  readonly copyChunkBytes: number;
   /** Memory for the events of one part of a batch, in bytes; two parts are held. */
   readonly arenaBytes: number;
   /** Called once, when both sides are connected and the job is ours. */
@@ -286,6 +290,8 @@ class ReplaySession {
       this.#notInSync = notInSync;
       const decision = decideReplay(tables, batch?.tickId ?? null, parallelCopies, this.#copies.failing);
       for (const change of decision.changes) {
+        // What a copy that was broken off has left is not what this one goes on with.
+        if (change.from.name === "new") await forgetChunks(subscriber, { queue, table: change.table });
         const moved = await moveTableState(subscriber, {
           queue,
           table: change.table,
@@ -354,6 +360,7 @@ class ReplaySession {
         log.info("session_replication_role is set now: triggers and foreign keys keep quiet for replayed rows");
       }
       await removeStrayCopyConsumers(provider, subscriber, { queue, worker: this.#options.worker, log });
+      this.#copies.ensure(await tablesWithoutIndexes(subscriber, queue));
       await restoreFkeys(subscriber, log);
       await mendCaptures(provider, { queue, log, lockTimeoutMs: this.#options.lockTimeoutMs });
     }
