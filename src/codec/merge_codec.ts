@@ -152,7 +152,8 @@ export class MergeCodec {
   push(side: Side, bytes: Uint8Array): number {
     this.#differenceCount = 0;
     let room = this.#instance.slot(side, SideSlot.RingEnd) - this.#instance.slot(side, SideSlot.FillAt);
-    if (room < bytes.length) room = this.#makeRoom(side);
+    const maySettle = this.#isEnlarged && SIDES.every((each) => this.#unreadBytes(each) < this.#ringBytes);
+    if (room < bytes.length || maySettle) room = this.#makeRoom(side);
     const size = Math.min(room, bytes.length);
     const at = this.#instance.slot(side, SideSlot.FillAt);
     this.#instance.bytes.set(size === bytes.length ? bytes : bytes.subarray(0, size), at);

@@ -19,6 +19,11 @@ export interface DebugKernels {
   decodeValue(at: number, end: number, out: number): number;
   copyValue(at: number, end: number, out: number): number;
   sameDecoded(a: number, aEnd: number, b: number, bEnd: number): number;
+  firstUnlike(a: number, b: number, size: number): number;
+  firstUnlikeScalar(a: number, b: number, size: number): number;
+  useKeys(orders: number, count: number): void;
+  compareKeys(a: number, aEnd: number, b: number, bEnd: number): number;
+  compareKeysScalar(a: number, aEnd: number, b: number, bEnd: number): number;
   isVisible(snapshot: number, txid: bigint): number;
   layout(registry: number, arena0: number, arena1: number, rowMax: number, rowsMax: number): number;
 }

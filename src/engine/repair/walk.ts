@@ -69,18 +69,16 @@ export async function walkTables(options: WalkOptions): Promise<WalkCounts> {
   const [sourceBefore, targetBefore] = await Promise.all([pinSettings(source, layout), pinSettings(target, layout)]);
   const codec = new MergeCodec({ keyOrders: layout.key.map(({ order }) => order) });
   const feeds = [new Feed("source", source, codec, options), new Feed("target", target, codec, options)];
-  const stopping = Promise.withResolvers<never>();
-  stopping.promise.catch(() => {});
-  const onAbort = () => stopping.reject(stopped(layout, signal?.reason));
-  if (signal?.aborted) onAbort();
+  // Nothing races with a promise for the signal: it would remember every read of a table of any size.
+  const onAbort = () => feeds.forEach((feed) => void feed.interrupt());
   signal?.addEventListener("abort", onAbort, { once: true });
   try {
-    const counts = await merge(codec, feeds, options, stopping.promise);
+    const counts = await merge(codec, feeds, options);
     await Promise.all([putSettings(source, sourceBefore), putSettings(target, targetBefore)]);
     return counts;
   } catch (error) {
     await Promise.all(feeds.map((feed) => feed.stop()));
-    throw error;
+    throw signal?.aborted ? stopped(layout, signal.reason) : error;
   } finally {
     signal?.removeEventListener("abort", onAbort);
   }
@@ -93,32 +91,31 @@ function stopped(layout: Layout, cause: unknown): SkyqError {
 async function merge(
   codec: MergeCodec,
   feeds: readonly Feed[],
-  { layout, onDifference, onProgress }: WalkOptions,
-  stopping: Promise<never>,
+  { layout, onDifference, onProgress, signal }: WalkOptions,
 ): Promise<WalkCounts> {
   const counts = { inserts: 0, updates: 0, deletes: 0 };
   let toldBytes = 0;
   for (;;) {
+    if (signal?.aborted) throw stopped(layout, signal.reason);
     const step = codec.step();
     for (const lines of codec.differences()) {
       const difference = differenceOf(lines, layout.key.length);
       counts[COUNTED[difference.kind]]++;
       const accepted = onDifference(difference);
-      if (accepted !== undefined) await Promise.race([accepted, stopping]);
+      if (accepted !== undefined) await accepted;
     }
     const bytes = feeds[0]!.bytes + feeds[1]!.bytes;
     if (onProgress !== undefined && (step.kind === "done" || bytes - toldBytes >= PROGRESS_BYTES)) {
       toldBytes = bytes;
       const rows = { sourceRows: codec.rows.source, targetRows: codec.rows.target };
       const told = onProgress({ ...rows, ...counts, bytes, position: () => codec.position() });
-      if (told !== undefined) await Promise.race([told, stopping]);
+      if (told !== undefined) await told;
     }
     switch (step.kind) {
       case "done":
         return { sourceRows: codec.rows.source, targetRows: codec.rows.target, ...counts };
       case "need-input": {
-        const needy = feeds.filter((feed) => step.sides.includes(feed.side));
-        await Promise.race([Promise.all(needy.map((feed) => feed.fill())), stopping]);
+        for (const feed of feeds) if (step.sides.includes(feed.side)) await feed.fill();
         break;
       }
       case "out-of-order":
@@ -178,12 +175,16 @@ class Feed {
     if (this.#chunk.length === 0) this.#next = this.#read();
   }
 
-  /** Ends the COPY on the server, wherever it is. Never rejects. */
+  /** Ends the COPY on the server, wherever it is: it may be sorting for minutes yet. Never rejects. */
+  async interrupt(): Promise<void> {
+    if (!this.#isEnded) await this.#connection.cancel().catch(() => this.#connection.destroy());
+  }
+
+  /** The same, and waits until the connection is free. */
   async stop(): Promise<void> {
     if (this.#isEnded) return;
     if (this.#chunk.length === 0) {
-      // The server may be sorting for minutes yet.
-      await this.#connection.cancel().catch(() => this.#connection.destroy());
+      await this.interrupt();
       await this.#next!.catch(() => {});
     }
     await this.#chunks.return().catch(() => {});
