@@ -7,9 +7,13 @@
 //
 // A row's text tells its values, NULL and the bounds between them apart, and the hash depends on which row stands where:
 // nothing can cancel out. A server that has more than N rows in a range stops there, with a count that cannot be right.
+//
+// Where the servers have no order in common that an index gives, rows are dealt into buckets by the md5 of their keys
+// instead, in one pass over the table: each bucket is a count and the sum of its rows' md5, which hold their keys.
 
 import { SkyqError } from "../../base/errors.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
+import { quoteIdent } from "../../db/quote.ts";
 import { copiedRows } from "./keyed.ts";
 import { type KeyColumn, type Layout, type Side } from "./layout.ts";
 import {
@@ -29,13 +33,17 @@ const RANGE_ROWS_MAX = 5_000;
 /** Ranges in one statement. */
 const RANGES_AT_ONCE = 64;
 
-/** Whether ranges of the key can be read through its index on both sides, which hashing by ranges lives on. */
-export function canHash(layout: Layout): boolean {
-  return layout.source.serverEncoding === layout.target.serverEncoding &&
-    layout.key.every((column) =>
-      !column.isNullable && column.isNative.source && column.isNative.target &&
-      (column.source.baseType === column.target.baseType || column.order === "integer")
-    );
+/** How a table's rows are put together for hashing: by ranges of keys through an index, or into buckets in one pass. */
+export type Hashing = "ranges" | "buckets";
+
+/** @returns null when the same row may have another text on the other side */
+export function hashingOf({ source, target, key }: Layout): Hashing | null {
+  if (source.serverEncoding !== target.serverEncoding) return null;
+  const isAlike = (column: KeyColumn) =>
+    column.source.baseType === column.target.baseType || column.order === "integer";
+  if (!key.every(isAlike)) return null;
+  const isIndexed = (column: KeyColumn) => !column.isNullable && column.isNative.source && column.isNative.target;
+  return key.every(isIndexed) ? "ranges" : "buckets";
 }
 
 /** How many rows a range holds. @param rowBytes of an average row */
@@ -152,6 +160,48 @@ async function hashAlike(
 
 export function sameHash(a: RangeHash, b: RangeHash): boolean {
   return a.count === b.count && a.hash === b.hash;
+}
+
+/** How many buckets a table is dealt into. */
+export function bucketCount(rows: number, rowBytes: number): number {
+  return Math.max(16, Math.min(1_000_000, Math.ceil((rows * rowBytes) / RANGE_BYTES)));
+}
+
+/** The number of a row's bucket, in SQL that means the same on both sides. */
+function bucketExpression({ key }: Layout, count: number): string {
+  const cells = key.map(({ name }) => quoteIdent(name)).join(", ");
+  // 24 bits, so that no sign comes in.
+  return `('x' || pg_catalog.left(pg_catalog.md5(row(${cells})::pg_catalog.text), 6))::bit(24)::pg_catalog.int4 % ${count}`;
+}
+
+/** A condition for the rows of some buckets. */
+export function inBuckets(layout: Layout, count: number, buckets: readonly number[]): string {
+  return `${bucketExpression(layout, count)} = any ('{${buckets.join(",")}}'::pg_catalog.int4[])`;
+}
+
+/**
+ * Hashes all rows of one side into buckets.
+ * @param sample only so many rows, to see how long it takes
+ * @returns by bucket; one without rows is not there
+ */
+export async function hashBuckets(
+  connection: WireConnection,
+  layout: Layout,
+  side: Side,
+  { count, where, sample }: { count: number; where: string | null; sample?: number },
+): Promise<Map<number, RangeHash>> {
+  const rows = `select ${bucketExpression(layout, count)} as b, pg_catalog.md5(row(${
+    selectList(layout, side)
+  })::pg_catalog.text) as m from ${fromClause(layout, side)}${whereClause(layout, side, { where })}${
+    sample === undefined ? "" : ` limit ${sample}`
+  }`;
+  const half = (part: "left" | "right") =>
+    `pg_catalog.sum(('x' || pg_catalog.${part}(r.m, 16))::bit(64)::pg_catalog.int8)`;
+  const found = await connection.query<{ b: number; count: bigint; hash: string }>(
+    `select r.b, pg_catalog.count(*) as count, ${half("left")} || ' ' || ${half("right")} as hash
+       from (${rows}) r group by r.b`,
+  );
+  return new Map(found.map(({ b, count, hash }) => [b, { count: Number(count), hash }]));
 }
 
 /** Puts ranges that touch into one. */

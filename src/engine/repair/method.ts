@@ -3,7 +3,7 @@
 import type { WireConnection } from "../../db/wire/connection.ts";
 import { formatBytes, formatSeconds } from "../../base/units.ts";
 import { one } from "../../db/queryable.ts";
-import { canHash, hashRanges, rangeBounds, rangeRows } from "./hash.ts";
+import { hashBuckets, hashingOf, hashRanges, rangeBounds, rangeRows } from "./hash.ts";
 import type { Layout, Side } from "./layout.ts";
 import { copiedRows } from "./keyed.ts";
 import { type Cell, readStatement } from "./order.ts";
@@ -38,16 +38,17 @@ const SAMPLE_SHARE = 1 / 500;
 const SAMPLE_ROWS_MIN = 20;
 /** Ranges that are hashed to see how long that takes. */
 const SAMPLE_RANGES = 8;
+/** Rows that are hashed, into few buckets, for the same. */
+const SAMPLE_BUCKET_ROWS = 5_000;
 /** Hashing has to promise this much of the time of reading: differences are read on top of it. */
 const HASH_SHARE_MAX = 0.7;
 
 /** Both sessions have the layout's settings, and are in their snapshot's transaction. */
 export async function chooseMethod(input: ChoiceInput): Promise<Choice> {
   const { layout, asked, source, target } = input;
-  const isHashable = canHash(layout);
   if (asked === "stream") return { method: "stream", why: "asked for", rowBytes: 0 };
-  if (!isHashable) {
-    const why = "ranges of this key cannot be hashed: it has NULLs, or no index in an order that both servers agree on";
+  if (hashingOf(layout) === null) {
+    const why = "hashes say nothing here: the databases' encodings, or the types of the keys, are not the same";
     return { method: "stream", why, rowBytes: 0 };
   }
   const bytes = Number(
@@ -107,8 +108,18 @@ async function sample(connection: WireConnection, side: Side, { layout }: Choice
 const HEADER_BYTES = 5;
 
 /** Seconds that the slower side takes for the hash of a row. */
-async function hashSeconds({ source, target, layout, where }: ChoiceInput, rowBytes: number): Promise<number> {
+async function hashSeconds(input: ChoiceInput, rowBytes: number): Promise<number> {
+  const { source, target, layout, where } = input;
   const rows = rangeRows(rowBytes);
+  if (hashingOf(layout) === "buckets") {
+    const count = 16;
+    const timed = async (connection: WireConnection, side: Side) => {
+      const startMs = performance.now();
+      await hashBuckets(connection, layout, side, { count, where, sample: SAMPLE_BUCKET_ROWS });
+      return (performance.now() - startMs) / 1000 / Math.max(1, Math.min(SAMPLE_BUCKET_ROWS, input.rows));
+    };
+    return Math.max(...await Promise.all([timed(source, "source"), timed(target, "target")]));
+  }
   const bounds: (readonly Cell[])[] = [];
   for await (const bound of firstBounds(source, layout, rows, where)) bounds.push(bound);
   if (bounds.length === 0) return 0;

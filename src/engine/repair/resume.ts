@@ -26,6 +26,7 @@ interface Content {
     readonly layout: string;
     readonly after: readonly (string | null)[];
     readonly counts: Checkpoint["counts"];
+    readonly method: Checkpoint["method"];
     readonly fixSize: number;
     readonly undoSize: number;
   }>;
@@ -83,19 +84,14 @@ export class ResumeFile {
   progressOf(table: string, layout: Layout): TableProgress | null {
     const entry = this.#content.underWay[table];
     if (entry === undefined || entry.layout !== signatureOf(layout)) return null;
-    const { after, counts, fixSize, undoSize } = entry;
-    return { checkpoint: { after: after.map(cellOf), counts }, fixSize, undoSize };
+    const { after, counts, method, fixSize, undoSize } = entry;
+    return { checkpoint: { after: after.map(cellOf), counts, method }, fixSize, undoSize };
   }
 
   reached(table: string, layout: Layout, { checkpoint, fixSize, undoSize }: TableProgress): void {
     const after = checkpoint.after.map((cell) => cell === null ? null : Buffer.from(cell).toString("base64"));
-    this.#content.underWay[table] = {
-      layout: signatureOf(layout),
-      after,
-      counts: checkpoint.counts,
-      fixSize,
-      undoSize,
-    };
+    const { counts, method } = checkpoint;
+    this.#content.underWay[table] = { layout: signatureOf(layout), after, counts, method, fixSize, undoSize };
     this.#write();
   }
 

@@ -4,7 +4,18 @@ import { SkyqError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
 import type { Queryable } from "../../db/queryable.ts";
 import { type Pair, type SessionOptions } from "./connections.ts";
-import { hashRanges, merged, rangeBounds, rangeRows, rangesOf, sameHash } from "./hash.ts";
+import {
+  bucketCount,
+  hashBuckets,
+  hashingOf,
+  hashRanges,
+  inBuckets,
+  merged,
+  rangeBounds,
+  rangeRows,
+  rangesOf,
+  sameHash,
+} from "./hash.ts";
 import { estimateRows, type Layout, readLayout } from "./layout.ts";
 import { chooseMethod, type Method } from "./method.ts";
 import { type Cell, type KeyRange, pinSettings } from "./order.ts";
@@ -37,6 +48,8 @@ export interface TableOptions extends SessionOptions {
 export interface Checkpoint {
   readonly after: readonly Cell[];
   readonly counts: Readonly<WalkCounts>;
+  /** Goes on as it was begun, or the counts would be of two kinds. */
+  readonly method: Method;
 }
 
 /** What is done with what is found. All are called in turn, never at once. */
@@ -157,10 +170,17 @@ const CHECKPOINT_MS = 1_000;
 /** What the server says where the rows of a range are too large to be put together. */
 const TOO_LARGE = ["54000", "53200"];
 
+const METHOD_WORDS = {
+  stream: "reading all rows",
+  ranges: "hashes of key ranges first",
+  buckets: "hashes of rows in buckets first",
+} as const;
+
 /** The reading of both sides, by one method or the other. */
 class Reading {
   readonly counts: WalkCounts = { sourceRows: 0, targetRows: 0, inserts: 0, updates: 0, deletes: 0 };
   #bytes = 0;
+  #method: Method = "stream";
   #checkpointMs = performance.now();
 
   constructor(
@@ -181,16 +201,18 @@ class Reading {
     const { method, why, rowBytes } = await chooseMethod({
       ...snapshots,
       layout,
-      asked: options.method,
+      asked: this.from?.method ?? options.method,
       where: options.where,
       rows,
       bytesPerSecondMax: options.bytesPerSecondMax,
     });
     options.log.info(
-      `${names.table}: ${method === "hash" ? "hashes of key ranges first" : "reading all rows"} (${why})`,
+      `${names.table}: ${METHOD_WORDS[method === "hash" ? hashingOf(layout)! : method]} (${why})`,
     );
+    this.#method = method;
     const after = this.from?.after ?? null;
-    if (method === "hash") await this.#hash(rangeRows(rowBytes), after);
+    if (method === "hash" && hashingOf(layout) === "ranges") await this.#hash(rangeRows(rowBytes), after);
+    else if (method === "hash") await this.#hashAll(bucketCount(rows, rowBytes), after);
     else await this.#walk({ after, upTo: null });
     return { method, bytes: this.#bytes };
   }
@@ -234,7 +256,28 @@ class Reading {
     }
   }
 
-  async #walk(range: KeyRange): Promise<void> {
+  /** Hashes all rows into buckets, and reads those whose hashes differ. */
+  async #hashAll(count: number, after: readonly Cell[] | null): Promise<void> {
+    const { snapshots: { source, target }, layout, options: { where } } = this;
+    // Which buckets differ is not remembered: a run that was stopped hashes again, and reads on where it was.
+    const [here, there] = await Promise.all([
+      hashBuckets(source, layout, "source", { count, where }),
+      hashBuckets(target, layout, "target", { count, where }),
+    ]);
+    const none = { count: 0, hash: "" };
+    const different: number[] = [];
+    for (const bucket of new Set([...here.keys(), ...there.keys()])) {
+      const [a, b] = [here.get(bucket) ?? none, there.get(bucket) ?? none];
+      if (!sameHash(a, b)) different.push(bucket);
+      else if (after === null) {
+        this.counts.sourceRows += a.count;
+        this.counts.targetRows += b.count;
+      }
+    }
+    if (different.length > 0) await this.#walk({ after, upTo: null }, inBuckets(layout, count, different));
+  }
+
+  async #walk(range: KeyRange, buckets: string | null = null): Promise<void> {
     const { snapshots, layout, options, names, looks, sink } = this;
     const before = { ...this.counts };
     const wasBytes = this.#bytes;
@@ -242,7 +285,7 @@ class Reading {
     const counts = await walkTables({
       ...snapshots,
       layout,
-      where: options.where,
+      where: [options.where && `(${options.where}\n)`, buckets].filter((part) => part !== null).join(" and ") || null,
       range,
       signal: options.signal,
       onDifference: looks === null
@@ -268,7 +311,7 @@ class Reading {
     // What is not settled would be forgotten.
     if (this.looks !== null && !this.looks.isQuiet) return;
     this.#checkpointMs = performance.now();
-    this.sink.reached?.({ after, counts: { ...this.counts } });
+    this.sink.reached?.({ after, counts: { ...this.counts }, method: this.#method });
   }
 }
 

@@ -2,7 +2,9 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { parseTarget } from "../../../../src/db/target.ts";
 import { WireConnection } from "../../../../src/db/wire/connection.ts";
 import {
-  canHash,
+  bucketCount,
+  hashBuckets,
+  hashingOf,
   hashRanges,
   merged,
   rangeBounds,
@@ -190,14 +192,48 @@ describe("hashes of key ranges", () => {
     }
   });
 
-  it("keys whose order two servers may see differently are not hashed", async () => {
+  it("keys whose order two servers may see differently are hashed into buckets", async () => {
     await both(
       `create table words (w text collate "en-x-icu" primary key); create table bytes (w text collate "C" primary key);
       create table maybe (w integer unique)`,
     );
-    expect(canHash(await layoutOf("public.words"))).toBe(false);
-    expect(canHash(await layoutOf("public.bytes"))).toBe(true);
-    expect(canHash(await layoutOf("public.maybe"))).toBe(false);
+    expect(hashingOf(await layoutOf("public.words"))).toBe("buckets");
+    expect(hashingOf(await layoutOf("public.bytes"))).toBe("ranges");
+    expect(hashingOf(await layoutOf("public.maybe"))).toBe("buckets");
+  });
+
+  it("a change to any row shows in its bucket, whatever the key is", async () => {
+    await both(`create table k (a text collate "en-x-icu", b timestamptz, v bigint, unique (a, b));
+      insert into k select case when i % 7 = 0 then null else 'k' || i end, '2024-01-01 00:00+00'::timestamptz + i * interval '1 hour', i
+        from generate_series(1, 60) i`);
+    const layout = await layoutOf("public.k");
+    const changed = async () => {
+      const [here, there] = await Promise.all([
+        hashBuckets(source, layout, "source", { count: 16, where: null }),
+        hashBuckets(target, layout, "target", { count: 16, where: null }),
+      ]);
+      return [...new Set([...here.keys(), ...there.keys()])].filter((bucket) =>
+        !sameHash(here.get(bucket) ?? { count: 0, hash: "" }, there.get(bucket) ?? { count: 0, hash: "" })
+      );
+    };
+    expect(await changed()).toEqual([]);
+    for (let v = 1; v <= 60; v++) {
+      await target.exec(
+        `begin; ${v % 2 === 0 ? `delete from k where v = ${v}` : `update k set v = -v where v = ${v}`}`,
+      );
+      expect((await changed()).length).toBe(1);
+      await target.exec("rollback");
+    }
+    for (
+      const swap of [
+        "update k set v = case v when 3 then 4 else 3 end where v in (3, 4)",
+        "update k set v = v + case when v % 2 = 0 then 1 else -1 end",
+      ]
+    ) {
+      await target.exec(`begin; ${swap}`);
+      expect((await changed()).length).toBeGreaterThan(0);
+      await target.exec("rollback");
+    }
   });
 
   it("a condition holds for bounds and hashes alike", async () => {
@@ -219,6 +255,11 @@ describe("ranges", () => {
       { after: null, upTo: b },
       { after: c, upTo: null },
     ]);
+  });
+
+  it("and buckets are as many as the table is large", () => {
+    expect(bucketCount(0, 100)).toBe(16);
+    expect(bucketCount(2_000_000, 150)).toBe(4578);
   });
 
   it("hold fewer rows the larger these are, and one at least", () => {
