@@ -96,6 +96,10 @@ export async function runTable(
   });
   for (const warning of layout.warnings) log.warning(warning);
   const from = sink.begin(layout);
+  if (from !== null) {
+    const key = from.after.map((cell) => cell === null ? "NULL" : new TextDecoder().decode(cell)).join(", ");
+    log.info(`${names.table}: goes on behind (${key})`);
+  }
   const rows = Math.max(
     await estimateRows(catalogs.source, layout.source),
     await estimateRows(catalogs.target, layout.target),

@@ -1,0 +1,241 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import { join } from "node:path";
+import { lendDatabases, type LentDatabase } from "../../harness/pair.ts";
+import { skyq, type SkyqResult, spawnSkyq } from "../../harness/process.ts";
+import { Random } from "../../harness/seed.ts";
+import { SlowLink } from "../../harness/slow_link.ts";
+import { differences } from "../contents.ts";
+
+describe("compare and repair of tables that no queue connects", () => {
+  let source: LentDatabase;
+  let target: LentDatabase;
+  let dir: string;
+
+  beforeAll(async () => {
+    [source, target] = await lendDatabases(2);
+    dir = Deno.makeTempDirSync({ prefix: "skyq-unlike-" });
+    return () => Deno.removeSync(dir, { recursive: true });
+  });
+
+  const run = (command: "compare" | "repair", ...args: string[]): Promise<SkyqResult> =>
+    skyq([command, `--source=${source.dsn()}`, `--target=${target.dsn()}`, ...args], { cwd: dir });
+  const both = (sql: string) => Promise.all([source.sql(sql), target.sql(sql)]);
+  const files = () => [...Deno.readDirSync(dir)].map(({ name }) => name).sort();
+
+  it("a random divergence is mended, by files and at once, and taken back", async () => {
+    await both(`create table r (a integer, b text, n numeric(8,2), t timestamptz, j json, x bytea, primary key (b, a));
+      insert into r select i % 50, 'k ' || i / 50, i / 3.0, '2024-01-01'::timestamptz + i * interval '1 minute',
+        json_build_object('i', i), decode(md5(i::text), 'hex') from generate_series(1, 5000) i`);
+    const random = new Random(7);
+    for (let n = 0; n < 60; n++) {
+      const [a, b] = [random.int(0, 49), `k ${random.int(0, 100)}`];
+      await target.sql(
+        random.pick([
+          `update r set n = null, x = '\\x5c27' where a = ${a} and b = '${b}'`,
+          `update r set j = '{"it''s": "\\\\ \\n"}' where a = ${a} and b = '${b}'`,
+          `delete from r where a = ${a} and b = '${b}'`,
+          `insert into r values (${100 + n}, E'new\\t\\'\\\\ ${b}', 1, now(), null, '')`,
+        ]),
+      );
+    }
+    const rows = () => target.sql('select * from r order by a, b collate "C"');
+    const diverged = await rows();
+    for (const method of ["stream", "hash"]) {
+      expect((await run("repair", "r", "--method", method)).code).toBe(3);
+      await target.sql(Deno.readTextFileSync(join(dir, "fix.public.r.sql")));
+      expect(await differences({ provider: source, subscriber: target }, ["r"])).toEqual([]);
+      expect((await run("compare", "r", "--method", method)).code).toBe(0);
+      await target.sql(Deno.readTextFileSync(join(dir, "undo.public.r.sql")));
+      expect(await rows()).toBe(diverged);
+    }
+    const applied = await run("repair", "r", "--apply");
+    expect(applied.stdout).toMatch(/public\.r\s+repaired/);
+    expect(applied.code).toBe(0);
+    expect(await differences({ provider: source, subscriber: target }, ["r"])).toEqual([]);
+    await target.sql(Deno.readTextFileSync(join(dir, "undo.public.r.sql")));
+    expect(await rows()).toBe(diverged);
+    // The undo file of then is kept when more is applied.
+    await run("repair", "r", "--apply");
+    expect(files()).toContain("undo.public.r.sql.~1~");
+  });
+
+  it("--dry-run prints the statements and writes nothing", async () => {
+    await both("create table d (id integer primary key, v text); insert into d values (1, 'a')");
+    await target.sql("update d set v = null");
+    const before = files();
+    const { stdout, code } = await run("repair", "d", "--dry-run");
+    expect(stdout).toBe("update only public.d set v = 'a' where id = '1' and v is null;\n");
+    expect(code).toBe(3);
+    expect(files()).toEqual(before);
+  });
+
+  it("--repair-where and --ignore-columns leave out what they name", async () => {
+    await both(
+      "create table p (id integer primary key, region text, v text, seen integer); insert into p select i, case when i % 2 = 0 then 'eu' else 'us' end, 'v', i from generate_series(1, 20) i",
+    );
+    await target.sql("update p set v = 'other' where id in (2, 3); update p set seen = 0");
+    const { stdout } = await run(
+      "compare",
+      "p",
+      "--ignore-columns",
+      "seen",
+      "--where",
+      "region = 'eu' -- rest",
+      "--json",
+    );
+    expect(JSON.parse(stdout)).toMatchObject({ differing: 1, source_rows: 10 });
+    expect((await run("compare", "p", "--ignore-columns", "nope")).stderr).toContain('no side has a column "nope"');
+  });
+
+  it("names that no shell or file system likes make safe files", async () => {
+    const name = `a/b "c" .. ${"ü".repeat(20)}`;
+    await both(
+      `create schema "s/x"; create table "s/x"."${name.replaceAll('"', '""')}" ("i d" integer primary key, "V" text);`,
+    );
+    await source.sql(`insert into "s/x"."${name.replaceAll('"', '""')}" values (1, 'x')`);
+    const { code, stderr } = await run("repair", `s/x.${name}`);
+    expect({ code, stderr }).toMatchObject({ code: 3 });
+    const file = files().find((entry) => entry.startsWith("fix.s"))!;
+    expect(file).toBe(`fix.s%2Fx.a%2Fb %22c%22 .. ${"ü".repeat(20)}.sql`);
+    await target.sql(Deno.readTextFileSync(join(dir, file)));
+    expect((await run("repair", `s/x.${name}`)).code).toBe(0);
+    expect(files()).not.toContain(file);
+  });
+
+  it("a table that cannot be compared is never called equal", async () => {
+    await both("create table good (id integer primary key)");
+    await source.sql(
+      "create table here (id integer primary key); create table nokey (v text); create table keys (a integer primary key, b integer)",
+    );
+    await target.sql(
+      "create table there (id integer primary key); create table nokey (v text); create table keys (a integer, b integer primary key)",
+    );
+    const cases: [table: string, text: RegExp][] = [
+      ["here", /no such table on the target/],
+      ["there", /no such table on the source/],
+      ["nokey", /no primary key/],
+      ["keys", /pkeys do not match/],
+      ["none", /No table matches none/],
+    ];
+    for (const [table, text] of cases) {
+      const { code, stderr, stdout } = await run("compare", "good", table);
+      expect(code).toBe(1);
+      expect(stderr).toMatch(text);
+      expect(stdout).toMatch(/public\.good\s+equal/);
+      expect(stdout).toMatch(new RegExp(`${table}\\s+failed`));
+    }
+  });
+
+  it("types that differ are compared by their texts, with a warning", async () => {
+    await source.sql(
+      "create table ty (id integer primary key, v integer, w char(5)); insert into ty values (1, 5, 'a')",
+    );
+    await target.sql("create table ty (id bigint primary key, v text, w char(9)); insert into ty values (1, '5', 'a')");
+    const { code, stderr } = await run("compare", "ty");
+    expect(stderr).toContain("compared as text");
+    expect(code).toBe(0);
+  });
+
+  it("a role without rights, and one that a policy hides rows from, fail", async () => {
+    await both("create table secret (id integer primary key); insert into secret values (1)");
+    await source.sql(`do $$ begin create role policy_reader login; exception when duplicate_object then null; end $$`);
+    const asReader = () =>
+      skyq(["compare", `--source=${source.dsn("policy_reader")}`, `--target=${target.dsn()}`, "secret"], { cwd: dir });
+    const denied = await asReader();
+    expect(denied.code).toBe(1);
+    expect(denied.stderr).toContain("permission denied for table secret");
+    await source.sql(
+      "grant select on secret to policy_reader; alter table secret enable row level security; create policy none on secret using (false)",
+    );
+    const hidden = await asReader();
+    expect(hidden.code).toBe(1);
+    expect(hidden.stderr).toContain("row-level security");
+    await source.sql("drop owned by policy_reader; drop role policy_reader");
+  });
+
+  it("a server that dies in the middle is a failure, and leaves no file", async () => {
+    await both(
+      "create table long (id integer primary key, v text); insert into long select i, repeat('x', 1000) from generate_series(1, 20000) i",
+    );
+    await target.sql("delete from long where id < 100");
+    const before = files();
+    await using link = SlowLink.open({ host: target.cluster.host, port: target.cluster.port, bytesPerSecond: 2e6 });
+    const dsn = target.dsn().replace(/port=\d+/, `port=${link.port}`);
+    await using job = spawnSkyq(["repair", `--source=${source.dsn()}`, `--target=${dsn}`, "long", "--method=stream"], {
+      cwd: dir,
+    });
+    await job.waitForOutput(/reading all rows/);
+    await target.sql(
+      "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'skyq compare' and query like 'copy%'",
+    );
+    const { code, stdout } = await job.wait(60_000);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/public\.long\s+failed/);
+    expect(files()).toEqual(before);
+  });
+
+  it("equal tables over a slow path: few bytes for much table, whatever the key is", async () => {
+    await both(
+      `create table slow (id bigint primary key, v text); insert into slow select i, repeat(md5(i::text), 10) from generate_series(1, 40000) i;
+      create table word (w text collate "en-x-icu" primary key, v text); insert into word select 'w' || i, repeat(md5(i::text), 10) from generate_series(1, 40000) i;
+      analyze slow, word`,
+    );
+    for (const table of ["slow", "word"]) {
+      await using here = SlowLink.open({ host: source.cluster.host, port: source.cluster.port, bytesPerSecond: 2.5e6 });
+      await using there = SlowLink.open({
+        host: target.cluster.host,
+        port: target.cluster.port,
+        bytesPerSecond: 2.5e6,
+      });
+      const [from, to] = [[source, here], [target, there]].map(([database, link]) =>
+        (database as LentDatabase).dsn().replace(/port=\d+/, `port=${(link as SlowLink).port}`)
+      );
+      const { code, stderr } = await skyq(["compare", `--source=${from}`, `--target=${to}`, table], { cwd: dir });
+      expect(code).toBe(0);
+      expect(stderr).toMatch(/hashes of/);
+      const size = Number(await source.sql(`select pg_table_size('${table}')`));
+      expect(Math.max(here.bytes, there.bytes)).toBeLessThan(size / 100);
+    }
+  });
+
+  it("--resume goes on where it was stopped, and refuses another command", async () => {
+    await both(
+      "create table part (id integer primary key, v text); insert into part select i, repeat('x', 300) from generate_series(1, 30000) i",
+    );
+    await target.sql("update part set v = 'a' where id = 10; update part set v = 'z' where id = 29990");
+    const args = ["part", "--method=stream", "--resume=progress.json"];
+    await using first = spawnSkyq([
+      "repair",
+      `--source=${source.dsn()}`,
+      `--target=${target.dsn()}`,
+      ...args,
+      "--max-rate=12000rows",
+    ], { cwd: dir });
+    await first.waitForOutput(/reading all rows/);
+    while (!/"after"/.test(Deno.readTextFileSync(join(dir, "progress.json")))) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    await first.kill("SIGKILL");
+    const refused = await run("repair", "part", "d", "--method=stream", "--resume=progress.json");
+    expect(refused.stderr).toContain("belongs to another command");
+    const { code, stderr, stdout } = await run("repair", ...args, "--json");
+    expect(code).toBe(3);
+    expect(stderr).toContain("goes on behind");
+    expect(JSON.parse(stdout)).toMatchObject({ source_rows: 30000, target_rows: 30000, differing: 2 });
+    expect(Deno.readTextFileSync(join(dir, "fix.public.part.sql")).split("\n").length).toBe(3);
+    expect(files()).not.toContain("progress.json");
+  });
+
+  it("--html shows the differences side by side, and nothing of them is taken for HTML", async () => {
+    await both(
+      "create table html (id text primary key, v text); insert into html values ('<script>alert(1)</script>', '\"&<b>')",
+    );
+    await target.sql("update html set v = null");
+    const { code } = await run("compare", "html", "good", "--html=report.html");
+    expect(code).toBe(3);
+    const page = Deno.readTextFileSync(join(dir, "report.html"));
+    expect(page).not.toContain("<script");
+    expect(page).toContain("&#60;script&#62;alert(1)");
+    expect(page).toContain("<i>NULL</i>");
+  });
+});
