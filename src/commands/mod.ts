@@ -182,7 +182,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     group: "Replication",
     name: "upgrade",
-    summary: "Take over a pair of Londiste 3, or give it back",
+    summary: "Take over a pair of Londiste 2.1 or 3, or give it back",
     load: () => import("./upgrade.ts").then((module) => module.upgrade),
   },
   {

@@ -62,6 +62,12 @@ export async function installSchemasWithin(tx: Queryable, options: InstallOption
   return await installInTransaction(tx, options.schemas ?? SCHEMAS, options.log);
 }
 
+/** Says that a schema is skyq's own now, in its newest shape: the next installation applies its functions. */
+export async function recordInstalled(tx: Queryable, schema: SqlSchema): Promise<void> {
+  await createMigrationTable(tx);
+  for (const id of [0, ...schema.migrations.map((migration) => migration.id)]) await record(tx, schema.name, id);
+}
+
 async function installInTransaction(db: Queryable, schemas: readonly SqlSchema[], log: Logger): Promise<InstallReport> {
   await db.query(`set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
   await db.query("set local client_min_messages = warning");

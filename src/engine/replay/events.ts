@@ -46,6 +46,10 @@ export async function applyEvent(
       path.log.info(`Removing table ${data} from set`);
       await globalRemoveTable(db, path.queue, data);
       break;
+    case "T":
+      // Londiste 2.1's list of registered tables. The upgrade has compared both sides' lists, which are newer.
+      stats.ignored++;
+      break;
     case "londiste.update-seq":
       await globalUpdateSeq(db, path.queue, event.extra1 ?? "", BigInt(data));
       break;

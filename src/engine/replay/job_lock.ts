@@ -17,7 +17,7 @@ export async function takeJobLock(db: Queryable, job: {
   signal: AbortSignal;
 }): Promise<void> {
   await takeSessionLock(db, {
-    key: `skyq replay ${job.queue} ${job.worker}`,
+    key: lockKey(job),
     name: `job "${job.worker}"`,
     hint: "One replay runs per job. Stop the other one, or give this one a job_name of its own.",
     patienceMs: PATIENCE_MS,
@@ -69,4 +69,13 @@ export async function takeSessionLock(db: Queryable, lock: {
     }`,
     { hint: lock.hint },
   );
+}
+
+/** Gives the lock up before the connection ends. */
+export async function releaseJobLock(db: Queryable, job: { queue: string; worker: string }): Promise<void> {
+  await db.query("select pg_advisory_unlock(hashtextextended($1, 0))", [lockKey(job)]);
+}
+
+function lockKey({ queue, worker }: { queue: string; worker: string }): string {
+  return `skyq replay ${queue} ${worker}`;
 }

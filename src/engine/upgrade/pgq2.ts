@@ -1,0 +1,61 @@
+// Schema pgq of version 2.1 becomes skyq's own, 3.5, with its queues, ticks, consumers and events.
+
+import { pgq } from "../../../sql/pgq/mod.ts";
+import compat from "../../../sql/pgq/compat_2_1.sql" with { type: "text" };
+import tables from "../../../sql/pgq/from_2_1.sql" with { type: "text" };
+import { SkyqError } from "../../base/errors.ts";
+import { recordInstalled } from "../../db/install.ts";
+import type { Queryable } from "../../db/queryable.ts";
+import type { Transaction } from "../../db/sql.ts";
+
+/** Whether schema pgq is that of PgQ 2.1. */
+export async function isPgq2(db: Queryable): Promise<boolean> {
+  const rows = await db.query(
+    `select 1 from pg_catalog.pg_class c
+      where c.oid = to_regclass('pgq.queue')
+        and not exists (select 1 from pg_catalog.pg_attribute a
+                         where a.attrelid = c.oid and a.attname = 'queue_disable_insert' and not a.attisdropped)`,
+  );
+  return rows.length > 0;
+}
+
+/**
+ * Changes the tables, and makes way for functions that have other results or argument names now. An installation has to
+ * follow in the same transaction, then `addCompat2`. Functions that stay keep their identity: sessions that write
+ * events meanwhile wait for the transaction, and go on.
+ *
+ * Locks: access exclusive on pgq.queue and others, so that who writes events waits.
+ */
+export async function convertPgq2(tx: Transaction): Promise<void> {
+  await tx.exec(tables);
+  await tx.exec("savepoint skyq_function");
+  for (const text of pgq.functions) {
+    try {
+      await tx.exec(text);
+    } catch (error) {
+      if (!(error instanceof SkyqError) || error.sqlstate !== "42P13") throw error;
+      await tx.exec("rollback to savepoint skyq_function");
+      const names = [...text.matchAll(/create or replace function pgq\.(\w+)/g)].map((match) => match[1]!);
+      await dropFunctions(tx, names);
+      await tx.exec(text);
+    }
+    await tx.exec("release savepoint skyq_function; savepoint skyq_function");
+  }
+  await dropFunctions(tx, ["failed_event_list", "failed_event_count", "failed_event_delete", "failed_event_retry"]);
+  await recordInstalled(tx, pgq);
+}
+
+/** Lets daemons of 2.1 go on, and makes dead letters of failed events. Follows the installation. */
+export async function addCompat2(tx: Transaction): Promise<void> {
+  await tx.exec(compat);
+}
+
+async function dropFunctions(tx: Transaction, names: readonly string[]): Promise<void> {
+  const rows = await tx.query<{ signature: string }>(
+    `select p.oid::pg_catalog.regprocedure::text as signature
+       from pg_catalog.pg_proc p
+      where p.pronamespace = 'pgq'::pg_catalog.regnamespace and p.proname = any($1::text[])`,
+    [names],
+  );
+  for (const { signature } of rows) await tx.exec(`drop function ${signature}`);
+}
