@@ -10,11 +10,13 @@ begin
             skyq.queue_policy, skyq.upgrade, skyq.upgraded_trigger to pgq_admin;
         grant select, insert, update, delete on skyq.copy_chunk, skyq.pending_index to pgq_admin;
         grant usage on sequence skyq.copy_chunk_chunk_id_seq to pgq_admin;
+        grant select, insert, update, delete on skyq.quarantine, skyq.set_aside to pgq_admin;
         grant select on skyq.capture to pgq_admin;
     end if;
     if pg_catalog.to_regrole('pgq_reader') is not null then
         grant select on skyq.copy_state, skyq.copy_chunk, skyq.pending_index, skyq.pending_trigger, skyq.capture,
             skyq.failed_event, skyq.queue_policy to pgq_reader;
+        grant select on skyq.quarantine, skyq.set_aside to pgq_reader;
     end if;
     -- All of them: a trigger function that runs as its owner would let anybody write to the queue.
     for v_function in

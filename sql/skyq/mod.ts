@@ -39,6 +39,7 @@ import failedEventRetry from "./functions/failed_event_retry.sql" with { type: "
 import failedEventDrop from "./functions/failed_event_drop.sql" with { type: "text" };
 import failedEventsAndPolicies from "./migrations/0001_failed_events_and_policies.sql" with { type: "text" };
 import upgrades from "./migrations/0002_upgrades.sql" with { type: "text" };
+import quarantine from "./migrations/0004_quarantine.sql" with { type: "text" };
 import fenceWorker from "./functions/fence_worker.sql" with { type: "text" };
 import copyInChunks from "./migrations/0003_copy_in_chunks.sql" with { type: "text" };
 import pendingTriggers from "./functions/pending_triggers.sql" with { type: "text" };
@@ -99,5 +100,6 @@ export const skyq: SqlSchema = {
     { id: 1, sql: failedEventsAndPolicies },
     { id: 2, sql: upgrades },
     { id: 3, sql: copyInChunks },
+    { id: 4, sql: quarantine },
   ],
 };

@@ -306,6 +306,22 @@ export class EventPart {
     return this.#eventIn(frame);
   }
 
+  /** The taken event number `index`, from 0, in queue order. */
+  event(index: number): EventText {
+    const frame = this.#kernels.orderedFrame(this.#index, 0, index) >>> 0;
+    if (frame === 0) throw new Error(`Cannot read event ${index} of the part: there are not as many`);
+    return this.#eventIn(frame);
+  }
+
+  /** Taken events of a table, in queue order, with their numbers in the part. */
+  *eventsOf(tableId: number): Generator<[index: number, event: EventText], void, undefined> {
+    for (let cursor = 0;;) {
+      cursor = this.#kernels.nextRow(this.#index, tableId, cursor) >>> 0;
+      if (cursor === 0) return;
+      yield [cursor - 1, this.event(cursor - 1)];
+    }
+  }
+
   #select(tables: readonly number[] | undefined): void {
     this.#selectedOnly = tables !== undefined;
     for (const id of this.tables()) {

@@ -26,6 +26,7 @@ export interface Kernels {
   emitArrays(part: number, table: number, net: number, column: number, cursor: number, rowsMax: number): void;
   emitOrdered(part: number, selectedOnly: number, cursor: number): void;
   orderedFrame(part: number, selectedOnly: number, nth: number): number;
+  nextRow(part: number, table: number, cursor: number): number;
 }
 
 /** What of the module merges two streams: its own instances, with `mergeLayout` instead of `layout`. */

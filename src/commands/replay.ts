@@ -2,9 +2,11 @@ import { messageOf } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { type CommandContext, defineCommand } from "../cli/command.ts";
 import { resetPosition, rewindQueue } from "../engine/nodes/position.ts";
+import type { ErrorPolicy } from "../engine/replay/refusal.ts";
 import { type ReplayOptions, runReplay } from "../engine/replay/worker.ts";
 import { runTicker } from "../engine/ticker/ticker.ts";
 import { countReloads, tickerOptions } from "./_daemon.ts";
+import { errorPolicy } from "./_policy.ts";
 import { providerTarget, subscriberTarget, toMs, withPair } from "./_pair.ts";
 
 export const replay = defineCommand({
@@ -46,6 +48,7 @@ export const replay = defineCommand({
 
 function replayOptions(ctx: CommandContext, ready: ReplayOptions["ready"]): ReplayOptions {
   const reloads = countReloads(ctx);
+  const policy = policyAfterReloads(ctx);
   return {
     // What names the job does not change while it runs.
     queue: ctx.config.need("pgq_queue_name"),
@@ -83,6 +86,9 @@ function replayOptions(ctx: CommandContext, ready: ReplayOptions["ready"]): Repl
     get arenaBytes() {
       return arenaBytesWithin(ctx.config.get("memory_mb"));
     },
+    get policy() {
+      return policy();
+    },
     get reloadCount() {
       return reloads.count;
     },
@@ -92,6 +98,19 @@ function replayOptions(ctx: CommandContext, ready: ReplayOptions["ready"]): Repl
 /** MiB of the config as the bytes of the code. */
 function toMebibytes(mb: number): number {
   return Math.max(1, Math.round(mb * 1024 * 1024));
+}
+
+/** The policy as the config has it; after a reload that cannot be understood the one before. */
+function policyAfterReloads(ctx: CommandContext): () => ErrorPolicy {
+  let policy = errorPolicy(ctx.config);
+  ctx.onReload((config) => {
+    try {
+      policy = errorPolicy(config);
+    } catch (error) {
+      ctx.log.error(`${messageOf(error)}; on_error and on_error_tables stay as they were`);
+    }
+  });
+  return () => policy;
 }
 
 /** A codec takes about 3.6 times its arena. @param memoryMb bound for the whole, in MiB */

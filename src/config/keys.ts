@@ -163,6 +163,29 @@ export const KEYS = {
     min: 8,
     samples: NODES,
   },
+  on_error: {
+    kind: "string",
+    default: "stop",
+    choices: ["stop", "skip-table", "quarantine"],
+    help:
+      "a row that cannot be applied: stop = the replay tries its batch again and again; skip-table = its table is " +
+      "left out until `subscriber resync`; quarantine = the row and later ones of its key wait in skyq.quarantine",
+    samples: NODES,
+  },
+  on_error_tables: {
+    kind: "list",
+    default: [],
+    help: "other ways for some tables, the first that matches counts",
+    example: "orders=stop, audit.*=quarantine",
+    samples: NODES,
+  },
+  quarantine_max: {
+    kind: "int",
+    default: 10_000,
+    help: "events of one table in quarantine; one more, and the table is left out as by skip-table",
+    min: 0,
+    samples: NODES,
+  },
   keepalive_stats: {
     kind: "duration",
     default: 300,

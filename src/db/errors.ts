@@ -74,6 +74,11 @@ export async function during<T>(act: string, work: Promise<T>): Promise<T> {
   }
 }
 
+/** The server's own words, without the act that failed; the message of any other error. */
+export function serverMessage(error: SkyqError): string {
+  return serverFields(error.cause)?.message ?? error.message;
+}
+
 const HINTS = {
   listen: "Is the server running, and does it listen there? Check host and port, listen_addresses and the firewall.",
   lost: "The server may have been restarted, or the network broke; see the server's log.",

@@ -141,3 +141,50 @@ export async function failedEventDrop(
     eventId,
   ])).done === 1;
 }
+
+/** What became of the refused events of one table. */
+export interface Refusals {
+  /** Why the table is set aside, null when it is not. */
+  readonly setAside: string | null;
+  /** Events in quarantine. */
+  readonly held: number;
+}
+
+/** Tables of a subscriber that are set aside or have events in quarantine; none where an older version left no such tables. */
+export async function tableRefusals(db: Queryable, queue: string): Promise<Map<string, Refusals>> {
+  if (!await hasQuarantine(db)) return new Map();
+  const rows = await db.query<{ table_name: string; error: string | null; held: number }>(
+    `select table_name, s.error, coalesce(q.held, 0) as held
+       from (select s.table_name, s.error from skyq.set_aside s where s.queue_name = $1) s
+       full join (select q.table_name, count(*)::int4 as held from skyq.quarantine q
+                   where q.queue_name = $1 group by q.table_name) q using (table_name)`,
+    [queue],
+  );
+  return new Map(rows.map((row) => [row.table_name, { setAside: row.error, held: row.held }]));
+}
+
+/** Whether the schema has the tables of refused events: an older version left none. */
+export async function hasQuarantine(db: Queryable): Promise<boolean> {
+  return (await db.query("select 1 where pg_catalog.to_regclass('skyq.quarantine') is not null")).length > 0;
+}
+
+/** Lets a table that is set aside be copied anew. @returns false when it is not set aside */
+export async function endSetAside(db: Queryable, queue: string, table: string): Promise<boolean> {
+  if (!await hasQuarantine(db)) return false;
+  const rows = await db.query(
+    "delete from skyq.set_aside s where s.queue_name = $1 and s.table_name = $2 returning 1",
+    [queue, table],
+  );
+  return rows.length > 0;
+}
+
+/** Forgets a table's refused events. @returns how many there were */
+export async function dropRefusals(db: Queryable, queue: string, table: string): Promise<number> {
+  if (!await hasQuarantine(db)) return 0;
+  await endSetAside(db, queue, table);
+  const rows = await db.query(
+    "delete from skyq.quarantine q where q.queue_name = $1 and q.table_name = $2 returning 1",
+    [queue, table],
+  );
+  return rows.length;
+}

@@ -241,12 +241,19 @@ function isSelected(part: Part, row: Row): bool {
 /** @returns the frame of the `nth` event that `emitOrdered` emits, from 0; 0 when there are not as many */
 export function orderedFrame(partIndex: u32, selectedOnly: bool, nth: u32): u32 {
   const part = partAt(partIndex);
+  if (!selectedOnly) return nth < part.rowCount ? rowAt(part, nth).frameAt : 0;
   for (let index: u32 = 0; index < part.rowCount; index++) {
     const row = rowAt(part, index);
-    if (selectedOnly && !isSelected(part, row)) continue;
+    if (!isSelected(part, row)) continue;
     if (nth-- == 0) return row.frameAt;
   }
   return 0;
+}
+
+/** @returns the row of a table that follows `cursor`, as row index + 1; 0 stands for before the first and behind the last */
+export function nextRow(partIndex: u32, tableId: u32, cursor: u32): u32 {
+  const part = partAt(partIndex);
+  return cursor == 0 ? tablePartAt(part, tableId).firstRow : rowAt(part, cursor - 1).next;
 }
 
 /** Bind of the shape's statement for the row's op, unnamed portal, values as text; then Execute. */

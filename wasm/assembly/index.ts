@@ -15,7 +15,7 @@ export {
   mergeMakeRoom,
   mergeSides,
 } from "./merge";
-export { countNet, emitArrays, emitCopyRows, emitOrdered, orderedFrame } from "./emit";
+export { countNet, emitArrays, emitCopyRows, emitOrdered, nextRow, orderedFrame } from "./emit";
 
 import { ABI } from "./abi";
 

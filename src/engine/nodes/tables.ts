@@ -17,6 +17,7 @@ import {
   localRemoveTable,
   moveTableState,
 } from "../../queue/londiste.ts";
+import { dropRefusals, endSetAside, tableRefusals } from "../../queue/skyq.ts";
 import { repairCapture } from "./captures.ts";
 import { checkTable, maySetReplicaRole } from "./check.ts";
 import { choose, type Pair, type Selection } from "./choice.ts";
@@ -292,6 +293,7 @@ export async function removeSubscriberTables(
       await tx.query("select skyq.restore_user_triggers($1)", [table]);
       await tx.query("delete from skyq.copy_chunk c where c.queue_name = $1 and c.table_name = $2", [queue, table]);
       await tx.query("delete from skyq.copy_state s where s.queue_name = $1 and s.table_name = $2", [queue, table]);
+      await dropRefusals(tx, queue, table);
     });
   }
   return true;
@@ -357,7 +359,10 @@ export async function resyncTables(
     if (!onProvider.has(table)) {
       isRefused = true;
       log.error(`Table ${table} is gone from the provider: there is nothing to copy`);
-    } else if (await moveTableState(db, { queue, table, from: "ok", to: null, snapshot: null })) {
+    } else if (
+      await moveTableState(db, { queue, table, from: "ok", to: null, snapshot: null }) ||
+      await endSetAside(db, queue, table)
+    ) {
       log.info(`Resyncing ${table}`);
     } else {
       isRefused = true;
@@ -476,7 +481,7 @@ export async function removeSeqs(
 
 export interface TableState {
   readonly table: string;
-  /** null is shown as `NEW`. */
+  /** null is shown as `NEW`; `set-aside`: not replayed since a row was refused, until it is copied anew. */
   readonly state: string | null;
   /** What the last copy has brought so far, null when there was none. */
   readonly rows: bigint | null;
@@ -485,7 +490,7 @@ export interface TableState {
   /** How many chunks the copy has, and how many of them are loaded; null for one in one piece. */
   readonly chunks: number | null;
   readonly chunks_loaded: number | null;
-  /** Why the last try to copy it failed. */
+  /** Why the last try to copy it failed, why it is set aside, or what of it is in quarantine. */
   readonly error: string | null;
 }
 
@@ -504,16 +509,20 @@ export async function subscriberTables(db: SqlConnection, queue: string): Promis
       [queue],
     )).map((row) => [row.table_name, row]),
   );
+  const refusals = await tableRefusals(db, queue);
   return (await getTableList(db, queue)).filter((row) => row.local).map((row) => {
     const copy = copies.get(row.table_name);
+    const { setAside = null, held = 0 } = refusals.get(row.table_name) ?? {};
+    const isAside = row.merge_state === null && setAside !== null;
+    const copyError = row.merge_state === "ok" ? null : copy?.error ?? null;
     return {
       table: row.table_name,
-      state: row.merge_state,
+      state: isAside ? "set-aside" : row.merge_state,
       rows: copy?.rows ?? null,
       bytes: copy?.bytes ?? null,
       chunks: copy?.chunks ?? null,
       chunks_loaded: copy?.chunks_loaded ?? null,
-      error: row.merge_state === "ok" ? null : copy?.error ?? null,
+      error: isAside ? setAside : copyError ?? (held > 0 ? `${held} event(s) in quarantine` : null),
     };
   });
 }

@@ -6,27 +6,30 @@ import type { Queryable } from "../../db/queryable.ts";
 import { quoteFullName, quoteLiteral } from "../../db/quote.ts";
 import { globalAddTable, globalRemoveSeq, globalRemoveTable, globalUpdateSeq } from "../../queue/londiste.ts";
 import type { TakenTables } from "./parts.ts";
-import type { BatchStats, Path, TakenTable } from "./path.ts";
-import { type RowOp, rowParams } from "./plan.ts";
+import { holdFollower, refuse } from "./careful.ts";
+import type { BatchRun, Path, TakenTable } from "./path.ts";
+import { keyOf, type RowOp, rowParams } from "./plan.ts";
+import { blameOf } from "./refusal.ts";
 import { decodeAttributes, runScript } from "./script.ts";
 import { isVisible, parseSnapshot } from "./snapshot.ts";
 
 /**
  * Applies one event that is no row in the set-based sense, after everything before it and before everything behind it.
- * @throws {SkyqError} `bad-event` for a type nobody here understands: to go on would lose data
+ * @throws {SkyqError} `bad-event` for a type nobody here understands: to go on would lose data; of rows as `applyPart`
  */
 export async function applyEvent(
   path: Path,
   tables: TakenTables,
   event: EventText,
-  stats: BatchStats,
+  run: BatchRun,
 ): Promise<void> {
+  const { stats } = run;
   const type = event.type ?? "";
   if (type === "R" || type === "I" || type === "U" || type === "D" || type.startsWith("{")) {
     const table = tables.get(event.extra1 ?? "");
     const isCopied = table?.snapshot != null && isVisible(parseSnapshot(table.snapshot), event.txid);
     if (table == null || isCopied) stats.ignored++;
-    else await applyRowEvent(path, table, event, type);
+    else await applyRowEvent(path, table, event, run);
     return;
   }
   if (!path.systemEvents) {
@@ -85,6 +88,7 @@ export async function applyEvent(
 /** A script of the root's `execute`: it runs here once, at its place among the changes. */
 async function execute({ subscriber, queue, plans, log }: Path, event: EventText): Promise<void> {
   const file = event.extra1 ?? "";
+  await plans.verify(); // what was applied so far; nobody can tell any more behind the script
   const script = { file, sql: event.data ?? "", attributes: decodeAttributes(event.extra2 ?? "") };
   try {
     await runScript(subscriber, script, { queue, isRoot: false, log });
@@ -104,39 +108,63 @@ async function execute({ subscriber, queue, plans, log }: Path, event: EventText
   }
 }
 
-/** A row of `pgq.sqltriga` or `pgq.jsontriga`, or a truncation. */
-async function applyRowEvent(path: Path, table: TakenTable, event: EventText, type: string): Promise<void> {
-  if (type.startsWith("{")) return await applyJsonRow(path, table, event);
-  await path.subscriber.exec(rowSql(type as "R" | "I" | "U" | "D", quoteFullName(table.dest), event.data ?? ""));
+/** What a row event comes to here. */
+interface RowStatement {
+  readonly sql: string;
+  readonly params: readonly (string | null)[];
+  /** Null where the event does not tell. */
+  readonly key: string | null;
+  readonly columns: readonly string[] | null;
 }
 
-/** The partial SQL of `pgq.sqltriga`, and its truncation event. */
-function rowSql(type: "R" | "I" | "U" | "D", table: string, data: string): string {
-  switch (type) {
-    case "R":
-      return `truncate ${table} cascade`;
-    case "I":
-      return `insert into ${table} ${data}`;
-    case "U":
-      return `update only ${table} set ${data}`;
-    case "D":
-      return `delete from only ${table} where ${data}`;
+/** A row of `pgq.sqltriga` or `pgq.jsontriga`, or a truncation. */
+async function applyRowEvent(path: Path, { dest }: TakenTable, event: EventText, run: BatchRun): Promise<void> {
+  const { subscriber } = path;
+  const table = event.extra1!;
+  const statement = event.type!.startsWith("{") ? await jsonRow(path, dest, event) : sqlRow(dest, event);
+  if (statement === null) await run.quarantine.forget(table);
+  const held = run.quarantine.of(table);
+  const key = statement?.key ?? null;
+  if (held !== null && (key === null || held.isWhole || held.keys.has(key))) {
+    holdFollower(run, event, table, key);
+    await run.quarantine.flush(run.tickId);
+    return;
   }
+  await subscriber.exec("savepoint skyq_event");
+  try {
+    if (statement === null) await subscriber.exec(`truncate ${quoteFullName(dest)} cascade`);
+    else await subscriber.query(statement.sql, statement.params);
+  } catch (error) {
+    if (!(error instanceof SkyqError) || subscriber.isClosed || blameOf(error) === "batch") throw error;
+    await subscriber.exec("rollback to savepoint skyq_event");
+    await path.plans.verify();
+    await refuse(path, run, event, { table, key, columns: statement?.columns ?? null }, error);
+    await run.quarantine.flush(run.tickId);
+  }
+  await subscriber.exec("release savepoint skyq_event");
+}
+
+/** The partial SQL of `pgq.sqltriga`; null for a truncation. */
+function sqlRow(dest: string, { type, data }: EventText): RowStatement | null {
+  const table = quoteFullName(dest);
+  const sql = type === "I"
+    ? `insert into ${table} ${data}`
+    : type === "U"
+    ? `update only ${table} set ${data}`
+    : `delete from only ${table} where ${data}`;
+  return type === "R" ? null : { sql, params: [], key: null, columns: null };
 }
 
 const JSON_OPS: Readonly<Record<string, RowOp>> = { INSERT: "insert", UPDATE: "update", DELETE: "delete" };
 
-async function applyJsonRow(path: Path, { dest }: TakenTable, event: EventText): Promise<void> {
-  const { subscriber, plans } = path;
+/** A row of `pgq.jsontriga`; null for a truncation. */
+async function jsonRow({ subscriber, plans }: Path, dest: string, event: EventText): Promise<RowStatement | null> {
   const { op, pkey } = readJsonType(event);
-  if (op === "truncate") {
-    await subscriber.exec(rowSql("R", quoteFullName(dest), ""));
-    return;
-  }
-  const row = await jsonRow(subscriber, event.data ?? "{}");
+  if (op === "truncate") return null;
+  const row = await jsonMembers(subscriber, event.data ?? "{}");
   const plan = await plans.get(event.extra1!, dest, [...row.keys()], pkey);
-  const statement = { insert: plan.insertOne, update: plan.updateOne, delete: plan.deleteOne }[op];
-  await subscriber.query(statement.sql, rowParams(plan, op, row));
+  const { sql } = { insert: plan.insertOne, update: plan.updateOne, delete: plan.deleteOne }[op];
+  return { sql, params: rowParams(plan, op, row), key: keyOf(plan, row), columns: [...row.keys()] };
 }
 
 /** @throws {SkyqError} `bad-event` when it is none of `pgq.jsontriga` */
@@ -154,7 +182,7 @@ function readJsonType({ evId, type, extra1 }: EventText): { op: RowOp | "truncat
 }
 
 /** The members of an object as the server reads them: a number keeps its digits, what is nested its text. */
-async function jsonRow(db: Queryable, data: string): Promise<Map<string, string | null>> {
+async function jsonMembers(db: Queryable, data: string): Promise<Map<string, string | null>> {
   const rows = await db.query<{ name: string; value: string | null }>(
     "select j.key as name, j.value from pg_catalog.json_each_text($1::json) j",
     [data],

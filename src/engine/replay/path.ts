@@ -3,6 +3,8 @@ import type { EventCodec } from "../../codec/event_codec.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
 import type { TableRow } from "../../queue/londiste.ts";
 import type { Plans } from "./plan.ts";
+import type { Quarantine } from "./quarantine.ts";
+import type { ErrorPolicy } from "./refusal.ts";
 
 /** Where a table's events stand for one consumer: which to take and how to apply them. */
 export interface TakenTable {
@@ -36,6 +38,8 @@ export interface Path {
    * there of an event's key gives way to what the event says.
    */
   readonly upsert: boolean;
+  /** What becomes of rows that cannot be applied; where it is left out they stop the batch. */
+  readonly policy?: ErrorPolicy;
   /** Whether system events (`londiste.*`, `pgq.*`) are this consumer's business. */
   readonly systemEvents: boolean;
 }
@@ -50,4 +54,17 @@ export interface BatchStats {
   missedRows: number;
   /** Parts that had to be applied event by event after a constraint refused the set-based way. */
   ordered: number;
+  /** Events that went into quarantine. */
+  quarantined: number;
+}
+
+/** One batch on its way, in its subscriber transaction. */
+export interface BatchRun {
+  readonly tickId: bigint;
+  readonly stats: BatchStats;
+  readonly quarantine: Quarantine;
+  /** To be logged once the batch is committed. */
+  readonly notes: string[];
+  /** The last part's savepoint on its way out; awaited before the commit. */
+  released: Promise<unknown>;
 }

@@ -1,7 +1,8 @@
 import { SkyqError } from "../../base/errors.ts";
 import { quoteIdent } from "../../db/quote.ts";
 import type { Queryable } from "../../db/queryable.ts";
-import { readTargetTable, type TargetColumn, type TargetTable } from "./target_table.ts";
+import { encodeUrl } from "../../codec/urlencode.ts";
+import { fingerprints, readTargetTable, type TargetColumn, type TargetTable } from "./target_table.ts";
 
 /** A column of an event's data, in the event's order. */
 export interface ShapeColumn {
@@ -34,6 +35,8 @@ export interface ApplyPlan {
   readonly insertOne: Statement;
   readonly updateOne: Statement;
   readonly deleteOne: Statement;
+  /** Bytes of the key tell keys apart. */
+  readonly hasCanonicalKey: boolean;
   /** Key bytes do not stand for the key, or a cast is not the input function: only event by event is right. */
   readonly mustBeOrdered: boolean;
 }
@@ -47,11 +50,30 @@ export function rowParams(plan: ApplyPlan, op: RowOp, row: ReadonlyMap<string, s
     .map(({ name }) => row.get(name) ?? null);
 }
 
+/** The key of an event's row, urlencoded in the key list's order. */
+export function keyOf(plan: ApplyPlan, row: ReadonlyMap<string, string | null>): string {
+  return encodeUrl(new Map(plan.keyNames.map((name) => [name, row.get(name) ?? null])));
+}
+
+/**
+ * The subscriber's tables are not those that the plans were made for. The batch is to be done again, with new plans; it
+ * is no failure until that has been tried.
+ */
+export class StalePlans extends SkyqError {
+  constructor(tables: readonly string[]) {
+    super("structure", `Cannot apply events of ${tables.join(", ")}: altered on the subscriber again and again`, {
+      hint: "The batch is tried again.",
+    });
+  }
+}
+
 /** Plans of one subscriber connection, made when events of a table and column sequence are first met. */
 export class Plans {
   readonly #subscriber: Queryable;
   readonly #upsert: boolean;
   readonly #plans = new Map<string, ApplyPlan>();
+  /** Those of the batch in hand. */
+  readonly #used = new Set<ApplyPlan>();
 
   /** @param upsert as of `makePlan` */
   constructor(subscriber: Queryable, upsert = false) {
@@ -62,19 +84,46 @@ export class Plans {
   /** Forgets all: the subscriber's tables were altered. */
   clear(): void {
     this.#plans.clear();
+    this.#used.clear();
+  }
+
+  /** A batch begins: what is used from now on is what `verify` looks at. */
+  begin(): void {
+    this.#used.clear();
+  }
+
+  /**
+   * Whether the tables of the batch still are what their plans were made for. Asked at the end of a transaction it holds
+   * for all of it: whoever alters a table waits for us from our first row on.
+   * @throws {StalePlans} when they are not
+   */
+  async verify(): Promise<void> {
+    const used = [...this.#used];
+    if (used.length === 0) return;
+    const targets = new Map(used.map(({ target }) => [target.name, target.fingerprint]));
+    const now = await fingerprints(this.#subscriber, [...targets.keys()]);
+    const stale = used.filter(({ target }) => now.get(target.name) !== target.fingerprint);
+    if (stale.length > 0) throw new StalePlans(stale.map(({ table }) => table));
   }
 
   /**
    * @param dest the subscriber's table, `schema.name`
-   * @throws {SkyqError} `structure`, `bad-event`: see `makePlan`
+   * @throws {SkyqError} `structure` with the fact `table`: see `makePlan`
    */
   async get(table: string, dest: string, columnNames: readonly string[], keyNames: readonly string[]) {
     const id = JSON.stringify([table, dest, columnNames, keyNames]);
     let plan = this.#plans.get(id);
     if (plan === undefined) {
-      plan = makePlan(table, await readTargetTable(this.#subscriber, dest), columnNames, keyNames, this.#upsert);
+      try {
+        const target = await readTargetTable(this.#subscriber, dest);
+        plan = makePlan(table, target, columnNames, keyNames, this.#upsert);
+      } catch (error) {
+        if (error instanceof SkyqError && error.fault === "structure") error.facts.table = table;
+        throw error;
+      }
       this.#plans.set(id, plan);
     }
+    this.#used.add(plan);
     return plan;
   }
 }
@@ -85,7 +134,7 @@ let planCount = 0;
  * Plans the statements for events of `table` whose data has the columns `columnNames` and whose key is `keyNames`.
  * @param upsert single events are inserts that replace the row of their key, whether it is there or not: the table must
  *   have a unique index on the key, and a key that is no generated column
- * @throws {SkyqError} `structure` when the subscriber's table lacks a column, `bad-event` when the key is not in the data
+ * @throws {SkyqError} `structure` when the subscriber's table lacks a column, or the key is not in the data
  */
 export function makePlan(
   table: string,
@@ -107,7 +156,7 @@ export function makePlan(
   const absent = keyNames.filter((name) => !columnNames.includes(name));
   if (keyNames.length === 0 || absent.length > 0) {
     throw new SkyqError(
-      "bad-event",
+      "structure",
       `Cannot apply events of table "${table}": ${
         keyNames.length === 0
           ? "they name no key column"
@@ -185,6 +234,7 @@ export function makePlan(
         list(keys, (column, i) => `t.${ident(column)} = $${i + 1}`, " and ")
       }`,
     },
+    hasCanonicalKey: keys.every((column) => of(column).isCanonicalText),
     mustBeOrdered: keys.some((column) => !of(column).isCanonicalText) ||
       updated.some((column) => of(column).hasOwnTextCast),
   };

@@ -19,6 +19,8 @@ export interface TargetColumn {
 export interface TargetTable {
   /** `schema.name`. */
   readonly name: string;
+  /** Another one stands for another table, or other columns. */
+  readonly fingerprint: string;
   /** Quoted, with `only` where children must not be touched. */
   readonly onlySql: string;
   readonly sql: string;
@@ -32,11 +34,32 @@ export interface TargetTable {
  */
 const CANONICAL_TYPES = ["int2", "int4", "int8", "oid", "bool", "uuid", "text", "varchar", "bpchar", "name", "char"];
 
+/** What of a table `c` a plan depends on, as text. */
+const FINGERPRINT = `c.oid::text || ' ' || c.relkind::text || (
+  select pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', f.attnum, f.attname, f.atttypid, f.atttypmod,
+                                                                   f.attcollation, f.attgenerated), ','
+                                              order by f.attnum))
+    from pg_catalog.pg_attribute f where f.attrelid = c.oid and f.attnum > 0 and not f.attisdropped)`;
+
+/** Fingerprints of tables by full name; those that do not exist are absent. */
+export async function fingerprints(db: Queryable, fullNames: readonly string[]): Promise<Map<string, string>> {
+  const names = fullNames.map(splitName);
+  const rows = await db.query<{ nth: bigint; fingerprint: string }>(
+    `select u.nth, ${FINGERPRINT} as fingerprint
+       from unnest($1::text[], $2::text[]) with ordinality u (schema, name, nth)
+       join pg_catalog.pg_namespace n on n.nspname = u.schema
+       join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = u.name and c.relkind in ('r', 'p')`,
+    [names.map(({ schema }) => schema), names.map(({ name }) => name)],
+  );
+  return new Map(rows.map(({ nth, fingerprint }) => [fullNames[Number(nth) - 1]!, fingerprint]));
+}
+
 /** Reads the structure of a subscriber's table. @throws {SkyqError} `structure` when there is no such table */
 export async function readTargetTable(db: Queryable, fullName: string): Promise<TargetTable> {
   const { schema, name } = splitName(fullName);
   const rows = await db.query<{
     relkind: string;
+    fingerprint: string;
     column_name: string;
     cast_schema: string;
     cast_name: string;
@@ -44,7 +67,7 @@ export async function readTargetTable(db: Queryable, fullName: string): Promise<
     has_own_cast: boolean;
     is_generated: boolean;
   }>(
-    `select c.relkind::text as relkind, a.attname as column_name, tn.nspname as cast_schema, t.typname as cast_name,
+    `select c.relkind::text as relkind, ${FINGERPRINT} as fingerprint, a.attname as column_name, tn.nspname as cast_schema, t.typname as cast_name,
               coalesce((bt.typname = any ($3) and bt.typnamespace = 'pg_catalog'::regnamespace
                         and coalesce(l.collisdeterministic, true))
                        or (bt.typtype = 'e')
@@ -72,6 +95,7 @@ export async function readTargetTable(db: Queryable, fullName: string): Promise<
   const sql = quoteFullName(fullName);
   return {
     name: fullName,
+    fingerprint: rows[0].fingerprint,
     sql,
     onlySql: rows[0].relkind === "p" ? sql : `only ${sql}`,
     columns: new Map(rows.map((row) => [row.column_name, {

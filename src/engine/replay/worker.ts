@@ -21,6 +21,7 @@ import { decideReplay, formatState, parseState } from "../copy/handover.ts";
 import { tablesWithoutIndexes } from "../copy/indexes.ts";
 import { CopyManager } from "../copy/manager.ts";
 import { removeStrayCopyConsumers } from "../copy/table_copy.ts";
+import { takeTableAside } from "./aside.ts";
 import { replayBatch } from "./batch.ts";
 import { mendCaptures } from "./captures.ts";
 import { openProvider, openSubscriber, setReplicaRole } from "./connections.ts";
@@ -28,8 +29,10 @@ import { restoreFkeys } from "./fkeys.ts";
 import { takeJobLock } from "./job_lock.ts";
 import { type OpenBatch, openBatch } from "./open.ts";
 import type { Path } from "./path.ts";
-import { parseSnapshot, seesAllOf } from "./snapshot.ts";
 import { Plans } from "./plan.ts";
+import { forgetRefusals, tablesSetAside } from "./quarantine.ts";
+import type { ErrorPolicy } from "./refusal.ts";
+import { parseSnapshot, seesAllOf } from "./snapshot.ts";
 
 /** How often a replay that waits for a copy looks again. */
 const HANDOVER_POLL_MS = 50;
@@ -65,6 +68,8 @@ export interface ReplayOptions {
   readonly copyChunkBytes: number;
   /** Memory for the events of one part of a batch, in bytes; two parts are held. */
   readonly arenaBytes: number;
+  /** What becomes of rows that cannot be applied. */
+  readonly policy: ErrorPolicy;
   /** Called once, when both sides are connected and the job is ours. */
   ready(): Promise<void> | void;
 }
@@ -187,6 +192,7 @@ class ReplaySession {
         takes: (row) => row.merge_state === "ok",
         onlyTable: null,
         upsert: false,
+        policy: options.policy,
         systemEvents: true,
       });
       await session.#begin();
@@ -253,7 +259,7 @@ class ReplaySession {
 
     const startedMs = performance.now();
     const idleS = (Date.now() - this.#lastBatchEndedMs) / 1000;
-    const stats = await replayBatch(this.#path, batch);
+    const stats = await replayBatch(this.#path, batch, (error) => takeTableAside(this.#path, batch, error));
     this.#lastBatchEndedMs = Date.now();
     if (stats !== null) {
       log.stat({
@@ -263,6 +269,7 @@ class ReplaySession {
         ...(stats.count > 0 ? { idle: idleS } : {}),
         ...(stats.missedRows > 0 ? { missed_rows: stats.missedRows } : {}),
         ...(stats.ordered > 0 ? { ordered_parts: stats.ordered } : {}),
+        ...(stats.quarantined > 0 ? { quarantined: stats.quarantined } : {}),
       });
     }
     if (this.#hasStoredError) {
@@ -282,7 +289,8 @@ class ReplaySession {
     const { signal, parallelCopies } = this.#options;
     const waitingSinceMs = Date.now();
     for (;;) {
-      const rows = (await getTableList(subscriber, queue)).filter((row) => row.local);
+      const aside = await tablesSetAside(subscriber, queue);
+      const rows = (await getTableList(subscriber, queue)).filter((row) => row.local && !aside.has(row.table_name));
       const tables = rows.map((row) => ({ table: row.table_name, state: parseState(row.merge_state) }));
       // A table that got in sync may be what a dropped foreign key waits for.
       const notInSync = tables.filter(({ state }) => state.name !== "ok").length;
@@ -292,6 +300,7 @@ class ReplaySession {
       for (const change of decision.changes) {
         // What a copy that was broken off has left is not what this one goes on with.
         if (change.from.name === "new") await forgetChunks(subscriber, { queue, table: change.table });
+        if (change.to.name === "in-copy") await forgetRefusals(subscriber, queue, change.table, log);
         const moved = await moveTableState(subscriber, {
           queue,
           table: change.table,

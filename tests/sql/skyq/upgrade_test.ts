@@ -31,17 +31,17 @@ describe("installSchemas() on a database of the first version", () => {
     await using b = await openSql(parseTarget(old.dsn()));
     for (const db of [a, b]) await installSchemas(db, { log: silentLog });
     await b.exec(`
-      drop table skyq.failed_event, skyq.queue_policy, skyq.upgrade, skyq.upgraded_trigger;
+      drop table skyq.failed_event, skyq.queue_policy, skyq.upgrade, skyq.upgraded_trigger, skyq.quarantine, skyq.set_aside;
       drop function skyq.event_failed, skyq.failed_event_retry, skyq.failed_event_drop, skyq.maint_queue_policy,
                     skyq.set_queue_policy, skyq.rotation_holders, skyq.queue_size, skyq._drop_consumer,
                     skyq.fence_worker, skyq.set_fence;
-      delete from skyq.migration where schema_name = 'skyq' and id in (1, 2)`);
+      delete from skyq.migration where schema_name = 'skyq' and id in (1, 2, 4)`);
     expect(await shape(b)).not.toEqual(await shape(a));
     const report = await installSchemas(b, { log: silentLog });
     expect(report.schemas.find(({ name }) => name === "skyq")).toEqual({
       name: "skyq",
       state: "updated",
-      migrations: 2,
+      migrations: 3,
     });
     expect(await shape(b)).toEqual(await shape(a));
   });

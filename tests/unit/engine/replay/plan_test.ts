@@ -15,7 +15,13 @@ function column(name: string, more: Partial<TargetColumn> = {}): [string, Target
 }
 
 function target(...columns: [string, TargetColumn][]): TargetTable {
-  return { name: "public.t", sql: '"public"."t"', onlySql: 'only "public"."t"', columns: new Map(columns) };
+  return {
+    name: "public.t",
+    fingerprint: "1",
+    sql: '"public"."t"',
+    onlySql: 'only "public"."t"',
+    columns: new Map(columns),
+  };
 }
 
 describe("makePlan()", () => {
