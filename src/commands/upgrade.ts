@@ -56,6 +56,7 @@ function jobOf(ctx: CommandContext, queue: string): UpgradeJob {
     providerNode: config.need("provider_node"),
     locations: { provider: providerTarget(config).redacted, subscriber: subscriberTarget(config).redacted },
     lockTimeoutMs: toMs(config.get("lock_timeout")),
+    ticks: config.get("ticker") !== "off",
     log,
     signal,
   };

@@ -4,11 +4,10 @@
 import { SkyqError } from "../../base/errors.ts";
 import { installSchemas, installSchemasWithin } from "../../db/install.ts";
 import type { Queryable } from "../../db/queryable.ts";
-import { getSeqList, getTableList, moveTableState, pendingFkeys, type TableRow } from "../../queue/londiste.ts";
-import { getConsumerInfo, unregisterConsumer } from "../../queue/pgq.ts";
-import { getConsumerState, unregisterTargetConsumer } from "../../queue/pgq_node.ts";
+import { getSeqList, getTableList, pendingFkeys, type TableRow } from "../../queue/londiste.ts";
+import { getConsumerInfo } from "../../queue/pgq.ts";
+import { getConsumerState } from "../../queue/pgq_node.ts";
 import { isAlreadyApplied } from "../replay/open.ts";
-import { copyConsumerName } from "../copy/table_copy.ts";
 import type { Pair, Side, UpgradeJob } from "./look.ts";
 import { askLondiste3, refuseRunning } from "./running.ts";
 
@@ -35,6 +34,7 @@ export async function takeOverLondiste3(
   await requireFit(pair, sides, job);
   const tables = (await getTableList(pair.subscriber, queue)).filter((row) => row.local);
   requireKnownAttributes(tables);
+  await requireNoStoredDdl(pair.subscriber, queue);
   await sayWhatIsTaken(pair, job, tables);
   const running = await askLondiste3(pair.subscriber, job);
   if (check) {
@@ -59,7 +59,7 @@ export async function takeOverLondiste3(
       );
     }
   });
-  await warnOfPgqd(pair.provider, job);
+  await warnOfTicker(pair.provider, job);
   log.info(`Worker "${worker}" of queue "${queue}" is skyq's now: start \`skyq replay\`. The root's worker may run on`);
 }
 
@@ -127,6 +127,20 @@ function requireKnownAttributes(tables: readonly TableRow[]): void {
   );
 }
 
+/** Where several queues are copied into one table, the first of their copies drops its indexes for all. */
+async function requireNoStoredDdl(subscriber: Queryable, queue: string): Promise<void> {
+  const rows = await subscriber.query<{ table_name: string }>(
+    "select t.table_name from londiste.table_info t where t.queue_name = $1 and t.dropped_ddl is not null order by t.nr",
+    [queue],
+  );
+  if (rows.length === 0) return;
+  throw new SkyqError(
+    "refused",
+    `Cannot upgrade: ${rows.map((row) => row.table_name).join(", ")} are being copied from several queues`,
+    { hint: "Let Londiste finish those copies first: londiste wait-sync." },
+  );
+}
+
 /** @throws {SkyqError} `lost-position` */
 async function sayWhatIsTaken(pair: Pair, job: UpgradeJob, tables: readonly TableRow[]): Promise<void> {
   const { log, queue, worker } = job;
@@ -162,39 +176,33 @@ async function sayWhatIsTaken(pair: Pair, job: UpgradeJob, tables: readonly Tabl
   log.info(`Sequences: ${seqs}; pending foreign keys: ${fkeys}`);
 }
 
-async function warnOfPgqd(provider: Queryable, job: UpgradeJob): Promise<void> {
-  const sessions = await provider.query(
-    "select 1 from pg_stat_activity a where a.datname = current_database() and a.application_name like 'pgqd%' limit 1",
+/** Functions of the originals do not keep two tickers apart. */
+async function warnOfTicker(provider: Queryable, job: UpgradeJob): Promise<void> {
+  if (!job.ticks) return;
+  const sessions = await provider.query<{ pid: number }>(
+    `select a.pid from pg_stat_activity a
+      where a.datname = current_database() and a.pid <> pg_backend_pid() and a.query ~ 'pgq\\.ticker\\('
+        and not starts_with(a.application_name, 'skyq ')
+        and not exists (select 1 from skyq.migration m where m.schema_name = 'pgq')
+      limit 1`,
   );
   if (sessions.length === 0) return;
   job.log.warning(
-    "pgqd ticks the provider's queues: set ticker = off in the config, or stop pgqd and let skyq tick. Two tickers at " +
-      "once may deliver events twice",
+    `Another ticker works on the provider (server process ${
+      sessions[0]!.pid
+    }), pgqd? Set ticker = off in the config, or ` +
+      "stop it and let skyq tick: two at once may deliver events twice",
   );
 }
 
 /**
  * Gives the worker back to Londiste, whose worker goes on from the position that skyq has reached.
- * @throws {SkyqError} `refused` when triggers are pending that only skyq can restore
+ * @throws {SkyqError} `refused` while something is under way that Londiste could not finish
  */
 export async function giveBackLondiste3(pair: Pair, job: UpgradeJob, { check }: { check: boolean }): Promise<void> {
   const { queue, worker, log } = job;
-  const tables = (await getTableList(pair.subscriber, queue)).filter((row) => row.local);
-  await requireNoPendingTriggers(pair.subscriber, tables);
-  for (const row of tables) {
-    const { merge_state: state, table_name: table } = row;
-    if (state === null || state === "ok") continue;
-    if (state !== "in-copy") {
-      log.warning(`${table} is ${state}: let Londiste finish its copy with \`londiste CONFIG copy ${table} -d\``);
-      continue;
-    }
-    log.info(`${table} is in-copy: Londiste will copy it from the beginning`);
-    if (check) continue;
-    // Londiste starts copies of tables without a state only.
-    await unregisterConsumer(pair.provider, queue, copyConsumerName(worker, table));
-    await unregisterTargetConsumer(pair.subscriber, queue, copyConsumerName(worker, table));
-    await moveTableState(pair.subscriber, { queue, table, from: state, to: null, snapshot: null });
-  }
+  await requireNothingPending(pair.subscriber, queue, { allowNew: true });
+  await requireNoPendingTriggers(pair.subscriber, queue);
   if (check) return;
   await pair.subscriber.transaction(async (tx) => {
     await tx.query("delete from skyq.upgrade u where u.queue_name = $1 and u.worker_name = $2", [queue, worker]);
@@ -205,15 +213,47 @@ export async function giveBackLondiste3(pair: Pair, job: UpgradeJob, { check }: 
 }
 
 /** @throws {SkyqError} `refused` */
-async function requireNoPendingTriggers(db: Queryable, tables: readonly TableRow[]): Promise<void> {
+async function requireNoPendingTriggers(db: Queryable, queue: string): Promise<void> {
   const pending = await db.query<{ table_name: string }>(
-    "select distinct p.table_name from skyq.pending_trigger p where p.table_name = any($1::text[]) order by 1",
-    [tables.map((row) => row.dest_table ?? row.table_name)],
+    `select distinct p.table_name from skyq.pending_trigger p
+       join londiste.table_info t on t.queue_name = $1 and t.local and coalesce(t.dest_table, t.table_name) = p.table_name
+      order by 1`,
+    [queue],
   );
   if (pending.length === 0) return;
   throw new SkyqError(
     "refused",
     `Cannot undo: triggers of ${pending.map((row) => row.table_name).join(", ")} are dropped and pending`,
     { hint: "Londiste knows nothing of them. Restore them first: skyq subscriber restore-triggers." },
+  );
+}
+
+/**
+ * A copy of skyq's is not one that Londiste could go on with: it may have loaded chunks of different moments, and
+ * indexes may be missing until its end.
+ * @param options `allowNew` for where no replay runs that could begin to copy a table meanwhile
+ * @throws {SkyqError} `refused`
+ */
+export async function requireNothingPending(
+  subscriber: Queryable,
+  queue: string,
+  { allowNew }: { allowNew: boolean },
+): Promise<void> {
+  const rows = await subscriber.query<{ table_name: string; what: string }>(
+    `select t.table_name, case t.merge_state when 'ok' then 'without its indexes' else coalesce(t.merge_state, 'NEW') end
+              as what
+       from londiste.table_info t
+      where t.queue_name = $1 and t.local
+        and (t.merge_state is distinct from 'ok' and (t.merge_state is not null or not $2)
+             or exists (select 1 from skyq.pending_index p
+                         where p.queue_name = t.queue_name and p.table_name = t.table_name))
+      order by t.nr`,
+    [queue, allowNew],
+  );
+  if (rows.length === 0) return;
+  throw new SkyqError(
+    "refused",
+    `Cannot undo: tables are not copied yet: ${rows.map((row) => `${row.table_name} (${row.what})`).join(", ")}`,
+    { hint: "Let `skyq replay` finish that, or take them out with `skyq subscriber remove`; then run this again." },
   );
 }

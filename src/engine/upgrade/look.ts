@@ -25,6 +25,8 @@ export interface UpgradeJob {
   /** Connect strings without passwords. */
   readonly locations: { readonly provider: string; readonly subscriber: string };
   readonly lockTimeoutMs: number;
+  /** Whether its replay ticks as well. */
+  readonly ticks: boolean;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }

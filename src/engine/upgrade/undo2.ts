@@ -10,6 +10,7 @@ import { consumerNames, forceTick, registerConsumerAt, unregisterConsumer } from
 import { getConsumerState, getNodeInfo, getSubscriberInfo, unregisterSubscriber } from "../../queue/pgq_node.ts";
 import { copyConsumerName } from "../copy/table_copy.ts";
 import { releaseJobLock, takeJobLock } from "../replay/job_lock.ts";
+import { requireNothingPending } from "./londiste3.ts";
 import { OLD_SCHEMA, type Pair, type Side, type UpgradeJob } from "./look.ts";
 import { restoreTriggers } from "./triggers.ts";
 
@@ -37,6 +38,7 @@ export async function giveBackLondiste2(
   const isSubscriberDone = sides.subscriber.record === null;
   if (!isSubscriberDone) {
     await requireOldWorld(pair, sides, job);
+    await requireNothingPending(pair.subscriber, queue, { allowNew: false });
     if (sides.provider.record === null) {
       throw new SkyqError("refused", `Cannot undo: the upgrade of queue "${queue}" was not finished on the provider`, {
         hint: "Run `skyq upgrade` once more, then undo it.",
@@ -50,6 +52,7 @@ export async function giveBackLondiste2(
     }
     await restoreTriggers(pair.provider, job);
     await drain(pair, job, replay);
+    await requireNothingPending(pair.subscriber, queue, { allowNew: false });
   } else if (check) {
     log.info("The subscriber is Londiste's again; the provider's nodes would be taken away");
     return;
@@ -139,14 +142,9 @@ async function newestTick(provider: Queryable, queue: string): Promise<bigint> {
 }
 
 async function giveBackSubscriber(tx: Transaction, job: UpgradeJob, position: bigint): Promise<void> {
-  const { queue, worker, log } = job;
+  const { queue, worker } = job;
   const old = OLD_SCHEMA;
   const tables = (await getTableList(tx, queue)).filter((row) => row.local);
-  const isCopied = (state: string | null) => state === "ok";
-  const again = tables.filter((row) => row.merge_state !== null && !isCopied(row.merge_state));
-  for (const row of again) {
-    log.info(`${row.table_name} is ${row.merge_state}: Londiste will copy it from the beginning`);
-  }
   await tx.query(`delete from ${old}.completed c where c.consumer_id in ($1, $1 || '_copy')`, [worker]);
   await tx.query(`insert into ${old}.completed (consumer_id, last_tick_id) values ($1, $2)`, [worker, position]);
   await tx.query(
@@ -156,7 +154,7 @@ async function giveBackSubscriber(tx: Transaction, job: UpgradeJob, position: bi
   for (const { table_name: table, merge_state: state, custom_snapshot: snapshot } of tables) {
     await tx.query(
       `update ${old}.subscriber_table t set merge_state = $3, snapshot = $4 where t.queue_name = $1 and t.table_name = $2`,
-      [queue, table, isCopied(state) ? state : null, isCopied(state) ? snapshot : null],
+      [queue, table, state, snapshot],
     );
   }
   await replaceSeqs(tx, `${old}.subscriber_seq`, queue);
@@ -191,6 +189,7 @@ async function giveBackProvider(
   )).tick;
   await unregisterSubscriber(tx, queue, jobName);
   await registerConsumerAt(tx, queue, worker, at);
+  // What a copy has left behind.
   for (const name of await consumerNames(tx, queue)) {
     if (name.startsWith(copyConsumerName(worker, ""))) await unregisterConsumer(tx, queue, name);
   }

@@ -42,18 +42,21 @@ abstract class Daemon implements AsyncDisposable {
   }
 }
 
-/** pgqadm.py ticker: decides by itself, then calls `pgq.ticker(queue, tick)`. */
+/** pgqadm.py ticker: decides by itself, then calls `pgq.ticker(queue, tick)`; with PgQ 3 `pgq.ticker()`. */
 export class Ticker2 extends Daemon {
   #sql: postgres.Sql | undefined;
 
-  constructor(readonly provider: LentDatabase) {
+  constructor(readonly provider: LentDatabase, readonly version: 2 | 3 = 2) {
     super(100);
   }
 
   protected async round(): Promise<void> {
     const sql = this.#sql ??= connect(this.provider);
-    await sql`select pgq.ticker(q.queue_name, nextval(q.queue_tick_seq)) from pgq.queue q
-      where not q.queue_external_ticker`;
+    if (this.version === 3) await sql`select pgq.ticker()`;
+    else {
+      await sql`select pgq.ticker(q.queue_name, nextval(q.queue_tick_seq)) from pgq.queue q
+        where not q.queue_external_ticker`;
+    }
   }
 
   protected async close(): Promise<void> {
@@ -93,10 +96,12 @@ export class Replay2 extends Daemon {
     ];
     if (batch === null) return false;
     const [info] = await provider`select prev_tick_id, tick_id from pgq.get_batch_info(${batch})`;
-    const events = await provider`select ev_txid, ev_type, ev_data, ev_extra1 from pgq.get_batch_events(${batch})`;
+    const events =
+      await provider`select ev_id, ev_txid, ev_type, ev_data, ev_extra1 from pgq.get_batch_events(${batch})`;
     const [{ tick }] = await subscriber`select londiste.get_last_tick(${consumer}) as tick` as unknown as [
       { tick: string | null },
     ];
+    const failed: string[] = [];
     if (tick !== info!.tick_id) {
       if (tick !== null && tick !== info!.prev_tick_id) {
         throw new Error(`Lost position: batch ${info!.prev_tick_id}..${info!.tick_id}, dst has ${tick}`);
@@ -105,15 +110,18 @@ export class Replay2 extends Daemon {
         const rows = await tx`select table_name, snapshot from londiste.subscriber_get_table_list(${queue})
           where merge_state = 'ok'`;
         const tables = new Map(rows.map((row) => [row.table_name as string, row.snapshot as string | null]));
-        for (const { ev_txid, ev_type, ev_data, ev_extra1: table } of events) {
-          if (!tables.has(table)) continue;
+        for (const { ev_id, ev_txid, ev_type, ev_data, ev_extra1: table } of events) {
+          const words = { I: "insert into", U: "update only", D: "delete from only" }[ev_type as string];
+          if (words === undefined) {
+            failed.push(ev_id);
+            if (/^[IUDR]/.test(ev_type)) throw new Error(`Unknows op ${ev_type}: it would be lost`);
+          }
+          if (words === undefined || !tables.has(table)) continue;
           const snapshot = tables.get(table);
           if (snapshot !== null) {
             const [seen] = await tx`select txid_visible_in_snapshot(${ev_txid}, ${snapshot!}) as visible`;
             if (seen!.visible) continue;
           }
-          const words = { I: "insert into", U: "update only", D: "delete from only" }[ev_type as string];
-          if (words === undefined) throw new Error(`Unknows op ${ev_type}`);
           const between = ev_type === "U" ? " set" : ev_type === "D" ? " where" : "";
           await tx.unsafe(`${words} ${table}${between} ${ev_data}`);
         }
@@ -124,6 +132,7 @@ export class Replay2 extends Daemon {
         return false;
       }
     }
+    for (const id of failed) await provider`select pgq.event_failed(${batch}, ${id}, 'Unknows op')`;
     await provider`select pgq.finish_batch(${batch})`;
     return true;
   }

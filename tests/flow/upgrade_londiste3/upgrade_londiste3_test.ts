@@ -98,6 +98,11 @@ describe("upgrade of Londiste 3", () => {
 
     await job.run("upgrade", "conf.ini");
     expect(await job.states()).toEqual(before);
+    const early = await job.try("upgrade", "conf.ini", "--undo");
+    expect({ code: early.code, stderr: early.stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(/not copied yet: public.loading \(in-copy\)[^]*let `skyq replay` finish/i),
+    });
     const again = await job.try("upgrade", "conf.ini");
     expect({ code: again.code, stderr: again.stderr }).toEqual({
       code: 0,

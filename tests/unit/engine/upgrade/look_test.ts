@@ -10,6 +10,7 @@ const job: UpgradeJob = {
   providerNode: "q_root",
   locations: { provider: "", subscriber: "" },
   lockTimeoutMs: 0,
+  ticks: false,
   log: silentLog,
   signal: new AbortController().signal,
 };
