@@ -31,7 +31,7 @@ import {
 const RANGE_BYTES = 64 << 10;
 const RANGE_ROWS_MAX = 5_000;
 /** Ranges in one statement. */
-const RANGES_AT_ONCE = 64;
+const RANGES_AT_ONCE = 128;
 
 /** How a table's rows are put together for hashing: by ranges of keys through an index, or into buckets in one pass. */
 export type Hashing = "ranges" | "buckets";
@@ -204,13 +204,27 @@ export async function hashBuckets(
   return new Map(found.map(({ b, count, hash }) => [b, { count: Number(count), hash }]));
 }
 
-/** Puts ranges that touch into one. */
-export function merged(ranges: readonly KeyRange[]): KeyRange[] {
-  const result: KeyRange[] = [];
-  for (const range of ranges) {
-    const last = result.at(-1);
-    if (last?.upTo && last.upTo === range.after) result[result.length - 1] = { after: last.after, upTo: range.upTo };
-    else result.push(range);
-  }
-  return result;
+/** What it takes to begin reading a range, in seconds of reading on. */
+const BEGIN_S = 0.015;
+
+/** How many ranges that are equal may lie between two that differ, and be read with them, since that is sooner done. */
+export function gapMax(bytesPerSecond: number): number {
+  return Math.min(RANGES_AT_ONCE, Math.floor((BEGIN_S * bytesPerSecond) / RANGE_BYTES));
+}
+
+/**
+ * Puts ranges that are to be read into runs.
+ * @param gap so many others between two of them are read as well
+ * @returns first and last index of each run
+ * @example runsOf([false, true, false, true, false, false, true], 1) // [[1, 3], [6, 6]]
+ */
+export function runsOf(isWanted: readonly boolean[], gap: number): [first: number, last: number][] {
+  const runs: [number, number][] = [];
+  isWanted.forEach((wanted, index) => {
+    if (!wanted) return;
+    const run = runs.at(-1);
+    if (run !== undefined && index - run[1] - 1 <= gap) run[1] = index;
+    else runs.push([index, index]);
+  });
+  return runs;
 }

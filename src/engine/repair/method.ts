@@ -5,7 +5,6 @@ import { formatBytes, formatSeconds } from "../../base/units.ts";
 import { one } from "../../db/queryable.ts";
 import { hashBuckets, hashingOf, hashRanges, rangeBounds, rangeRows } from "./hash.ts";
 import type { Layout, Side } from "./layout.ts";
-import { copiedRows } from "./keyed.ts";
 import { type Cell, readStatement } from "./order.ts";
 
 export type Method = "stream" | "hash";
@@ -16,6 +15,8 @@ export interface Choice {
   readonly why: string;
   /** Bytes of an average row as COPY shows it. */
   readonly rowBytes: number;
+  /** How fast rows come in. */
+  readonly bytesPerSecond: number;
 }
 
 export interface ChoiceInput {
@@ -33,23 +34,23 @@ export interface ChoiceInput {
 /** Smaller tables are read sooner than anything could be found out about them. */
 const SMALL_BYTES = 8 << 20;
 /** How much is read to see how fast the network is: at most so much, and at most this share of the table. */
-const SAMPLE_BYTES = 128 << 10;
-const SAMPLE_SHARE = 1 / 500;
+const SAMPLE_BYTES = 256 << 10;
+const SAMPLE_SHARE = 1 / 400;
 const SAMPLE_ROWS_MIN = 20;
 /** Ranges that are hashed to see how long that takes. */
 const SAMPLE_RANGES = 8;
 /** Rows that are hashed, into few buckets, for the same. */
 const SAMPLE_BUCKET_ROWS = 5_000;
 /** Hashing has to promise this much of the time of reading: differences are read on top of it. */
-const HASH_SHARE_MAX = 0.7;
+const HASH_SHARE_MAX = 0.5;
 
 /** Both sessions have the layout's settings, and are in their snapshot's transaction. */
 export async function chooseMethod(input: ChoiceInput): Promise<Choice> {
   const { layout, asked, source, target } = input;
-  if (asked === "stream") return { method: "stream", why: "asked for", rowBytes: 0 };
+  if (asked === "stream") return { method: "stream", why: "asked for", ...NOT_TRIED };
   if (hashingOf(layout) === null) {
     const why = "hashes say nothing here: the databases' encodings, or the types of the keys, are not the same";
-    return { method: "stream", why, rowBytes: 0 };
+    return { method: "stream", why, ...NOT_TRIED };
   }
   const bytes = Number(
     (await one<{ bytes: bigint }>(
@@ -59,53 +60,63 @@ export async function chooseMethod(input: ChoiceInput): Promise<Choice> {
     )).bytes,
   );
   if (asked === "auto" && bytes < SMALL_BYTES) {
-    return { method: "stream", why: `it is small (${formatBytes(bytes)})`, rowBytes: 0 };
+    return { method: "stream", why: `it is small (${formatBytes(bytes)})`, ...NOT_TRIED };
   }
   const sampleBytes = Math.min(SAMPLE_BYTES, bytes * SAMPLE_SHARE);
-  const guess = Math.max(SAMPLE_ROWS_MIN, Math.round(sampleBytes / Math.max(20, bytes / Math.max(1, input.rows))));
+  // Without a guess of the server's a row has about the size of a sample's.
+  const rowSize = input.rows > 0 ? Math.max(20, bytes / input.rows) : 100;
+  const guess = Math.max(SAMPLE_ROWS_MIN, Math.round(sampleBytes / rowSize));
   const [here, there] = await Promise.all([
     sample(source, "source", input, guess),
     sample(target, "target", input, guess),
   ]);
-  const rowBytes = here.rows > 0 ? here.bytes / here.rows : 100;
-  if (asked === "hash") return { method: "hash", why: "asked for", rowBytes };
+  const { rowBytes } = here;
+  const rows = input.rows > 0 ? input.rows : bytes / (rowBytes + TUPLE_BYTES);
   const bytesPerSecond = Math.min(here.bytesPerSecond, there.bytesPerSecond, input.bytesPerSecondMax ?? Infinity);
-  const streamS = input.rows * rowBytes / bytesPerSecond;
-  const hashS = input.rows * await hashSeconds(input, rowBytes);
-  const isHash = hashS < streamS * HASH_SHARE_MAX;
+  if (asked === "hash") return { method: "hash", why: "asked for", rowBytes, bytesPerSecond };
+  const streamS = rows * rowBytes / bytesPerSecond;
+  const hashS = rows * await hashSeconds(input, rowBytes);
   return {
-    method: isHash ? "hash" : "stream",
-    why: `a sample promises ${formatSeconds(streamS)} for reading ${formatBytes(input.rows * rowBytes)} at ` +
+    method: hashS < streamS * HASH_SHARE_MAX ? "hash" : "stream",
+    why: `a sample promises ${formatSeconds(streamS)} for reading ${formatBytes(rows * rowBytes)} at ` +
       `${formatBytes(bytesPerSecond)}/s, ${formatSeconds(hashS)} for hashing`,
     rowBytes,
+    bytesPerSecond,
   };
 }
 
+const NOT_TRIED = { rowBytes: 100, bytesPerSecond: 0 } as const;
+/** What a row takes in a table beside its values. */
+const TUPLE_BYTES = 28;
+
 interface Sample {
-  readonly rows: number;
-  readonly bytes: number;
+  readonly rowBytes: number;
   readonly bytesPerSecond: number;
 }
 
-/** Reads some rows as they lie; the way there and back does not count. */
+/** A sample that comes in faster than this says nothing of the network. */
+const FAST_BYTES_PER_SECOND = 100e6;
+
+/** Reads some rows as they lie, then more: what takes its time however little is read does not count. */
 async function sample(connection: WireConnection, side: Side, { layout }: ChoiceInput, rows: number): Promise<Sample> {
-  const all = readStatement(layout, side, { isOrdered: false });
-  const askedMs = performance.now();
-  await connection.query("select 1");
-  const tripMs = performance.now() - askedMs;
-  const startMs = performance.now();
-  let bytes = 0;
-  let count = 0;
-  for await (const row of copiedRows(connection, all.replace(/\) to stdout$/, ` limit ${rows}) to stdout`))) {
-    count++;
-    bytes += row.reduce((size, cell) => size + 1 + (cell?.length ?? 2), HEADER_BYTES);
-  }
-  const seconds = Math.max(0.0005, (performance.now() - startMs - tripMs) / 1000);
-  return { rows: count, bytes, bytesPerSecond: bytes / seconds };
+  const few = await timedRows(connection, side, layout, Math.ceil(rows / 8));
+  const many = await timedRows(connection, side, layout, rows);
+  const seconds = many.seconds - few.seconds;
+  const bytes = many.bytes - few.bytes;
+  return {
+    // Fewer rows than asked for make it too small, of a table that is small.
+    rowBytes: Math.max(1, many.bytes / rows),
+    bytesPerSecond: seconds > 0 && bytes > 0 ? Math.min(FAST_BYTES_PER_SECOND, bytes / seconds) : FAST_BYTES_PER_SECOND,
+  };
 }
 
-/** What the protocol puts before each row. */
-const HEADER_BYTES = 5;
+async function timedRows(connection: WireConnection, side: Side, layout: Layout, limit: number) {
+  const sql = readStatement(layout, side, { isOrdered: false }).replace(/\) to stdout$/, ` limit ${limit}) to stdout`);
+  const startMs = performance.now();
+  let bytes = 0;
+  for await (const chunk of connection.copyOut(sql)) bytes += chunk.length;
+  return { bytes, seconds: (performance.now() - startMs) / 1000 };
+}
 
 /** Seconds that the slower side takes for the hash of a row. */
 async function hashSeconds(input: ChoiceInput, rowBytes: number): Promise<number> {

@@ -6,14 +6,16 @@ import type { Queryable } from "../../db/queryable.ts";
 import { type Pair, type SessionOptions } from "./connections.ts";
 import {
   bucketCount,
+  gapMax,
   hashBuckets,
   hashingOf,
   hashRanges,
   inBuckets,
-  merged,
   rangeBounds,
+  type RangeHash,
   rangeRows,
   rangesOf,
+  runsOf,
   sameHash,
 } from "./hash.ts";
 import { estimateRows, type Layout, readLayout } from "./layout.ts";
@@ -202,7 +204,7 @@ class Reading {
 
   async read(): Promise<{ method: Method; bytes: number }> {
     const { snapshots, layout, options, names, rows } = this;
-    const { method, why, rowBytes } = await chooseMethod({
+    const { method, why, rowBytes, bytesPerSecond } = await chooseMethod({
       ...snapshots,
       layout,
       asked: this.from?.method ?? options.method,
@@ -215,16 +217,16 @@ class Reading {
     );
     this.#method = method;
     const after = this.from?.after ?? null;
-    if (method === "hash" && hashingOf(layout) === "ranges") await this.#hash(rangeRows(rowBytes), after);
-    else if (method === "hash") await this.#hashAll(bucketCount(rows, rowBytes), after);
+    if (method === "hash" && hashingOf(layout) === "ranges") {
+      await this.#hash(rangeRows(rowBytes), gapMax(bytesPerSecond), after);
+    } else if (method === "hash") await this.#hashAll(bucketCount(rows, rowBytes), after);
     else await this.#walk({ after, upTo: null });
     return { method, bytes: this.#bytes };
   }
 
   /** Hashes ranges, and reads those whose hashes differ. */
-  async #hash(rows: number, after: readonly Cell[] | null): Promise<void> {
-    const { snapshots, layout, options: { where, pace, signal }, names } = this;
-    const { source, target } = snapshots;
+  async #hash(rows: number, gap: number, after: readonly Cell[] | null): Promise<void> {
+    const { snapshots: { source, target }, layout, options: { where, pace, log, method, signal }, names } = this;
     // All bounds first: the session can do one thing at a time.
     const bounds: Cell[][] = [];
     for await (const bound of rangeBounds(source, layout, rows, { where, after })) bounds.push(bound);
@@ -232,31 +234,37 @@ class Reading {
     for await (const ranges of rangesOf(inTurn(bounds), after)) {
       signal.throwIfAborted();
       await Promise.all([source.exec("savepoint skyq"), target.exec("savepoint skyq")]);
-      let different: KeyRange[];
+      let hashes: [RangeHash[], RangeHash[]];
       try {
-        const [here, there] = await Promise.all([
+        hashes = await Promise.all([
           hashRanges(source, layout, "source", ranges, { rows, where }),
           hashRanges(target, layout, "target", ranges, { rows, where }),
         ]);
-        different = ranges.filter((_, n) => !sameHash(here[n]!, there[n]!));
-        ranges.forEach((_, n) => {
-          if (!sameHash(here[n]!, there[n]!)) return;
-          this.counts.sourceRows += here[n]!.count;
-          this.counts.targetRows += there[n]!.count;
-        });
       } catch (error) {
         if (!(error instanceof SkyqError) || !TOO_LARGE.includes(error.sqlstate ?? "")) throw error;
         await Promise.all([source.exec("rollback to skyq"), target.exec("rollback to skyq")]);
-        this.options.log.info(
-          `${names.table}: rows are too large to be hashed together, reading the rest (${error.message})`,
-        );
+        log.info(`${names.table}: rows are too large to be hashed together, reading the rest (${error.message})`);
         return await this.#walk({ after: done, upTo: null });
       }
       await Promise.all([source.exec("release skyq"), target.exec("release skyq")]);
-      for (const range of merged(different)) await this.#walk(range);
+      const [here, there] = hashes;
+      const runs = runsOf(ranges.map((_, n) => !sameHash(here[n]!, there[n]!)), gap);
+      const isRead = (n: number) => runs.some(([first, last]) => n >= first && n <= last);
+      ranges.forEach((_, n) => {
+        if (isRead(n)) return;
+        this.counts.sourceRows += here[n]!.count;
+        this.counts.targetRows += there[n]!.count;
+      });
+      for (const [first, last] of runs) await this.#walk({ after: ranges[first]!.after, upTo: ranges[last]!.upTo });
       done = ranges.at(-1)!.upTo ?? null;
       await pace.advance(names.table, this.counts.sourceRows, { bytes: 0, rows: 0 });
-      if (done !== null) this.#reached(done);
+      if (done === null) return;
+      this.#reached(done);
+      const readCount = ranges.filter((_, n) => isRead(n)).length;
+      if (method === "auto" && readCount > ranges.length / 2) {
+        log.info(`${names.table}: ${readCount} of ${ranges.length} ranges differ, reading the rest without hashes`);
+        return await this.#walk({ after: done, upTo: null });
+      }
     }
   }
 

@@ -3,13 +3,14 @@ import { parseTarget } from "../../../../src/db/target.ts";
 import { WireConnection } from "../../../../src/db/wire/connection.ts";
 import {
   bucketCount,
+  gapMax,
   hashBuckets,
   hashingOf,
   hashRanges,
-  merged,
   rangeBounds,
   rangeRows,
   rangesOf,
+  runsOf,
   sameHash,
 } from "../../../../src/engine/repair/hash.ts";
 import { type Layout, readLayout } from "../../../../src/engine/repair/layout.ts";
@@ -249,12 +250,14 @@ describe("hashes of key ranges", () => {
 });
 
 describe("ranges", () => {
-  it("that touch become one", () => {
-    const [a, b, c] = [1, 2, 3].map((n) => [new Uint8Array([n])]);
-    expect(merged([{ after: null, upTo: a }, { after: a, upTo: b }, { after: c, upTo: null }])).toEqual([
-      { after: null, upTo: b },
-      { after: c, upTo: null },
-    ]);
+  it("that differ are read together with the few that lie between them", () => {
+    const wanted = [false, true, true, false, true, false, false, true];
+    expect(runsOf(wanted, 0)).toEqual([[1, 2], [4, 4], [7, 7]]);
+    expect(runsOf(wanted, 1)).toEqual([[1, 4], [7, 7]]);
+    expect(runsOf(wanted, 2)).toEqual([[1, 7]]);
+    expect(runsOf([], 5)).toEqual([]);
+    expect(gapMax(2.5e6)).toBe(0);
+    expect(gapMax(100e6)).toBe(22);
   });
 
   it("and buckets are as many as the table is large", () => {
