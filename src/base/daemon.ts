@@ -13,14 +13,14 @@ const POLL_MS = 20;
 
 interface Report {
   readonly state: "ready" | "failed";
-  /** The child's error lines, as they went to its log. */
+  /** The child's error lines, as they went to its log; of one that is ready its warning. */
   readonly text: string;
 }
 
 /** The child's end of the line to its parent. */
 export interface DaemonChild {
-  /** Lets the parent end with status 0. Further calls do nothing. */
-  ready(): void;
+  /** Lets the parent end with status 0, with a warning if there is one. Further calls do nothing. */
+  ready(warning?: string): void;
   /** Hands the parent the text to print; the exit status follows by itself. Does nothing after `ready()`. */
   failed(text: string): void;
 }
@@ -42,7 +42,7 @@ export function daemonChild(): DaemonChild | null {
     }
   };
   return {
-    ready: () => report({ state: "ready", text: "" }),
+    ready: (warning = "") => report({ state: "ready", text: warning }),
     failed: (text) => report({ state: "failed", text }),
   };
 }
@@ -50,7 +50,7 @@ export function daemonChild(): DaemonChild | null {
 /**
  * Starts this program again in the background with `args` and waits until it is ready.
  * @param timeoutMs after this the child is ended again
- * @returns the parent's exit status, and the child's error text ("" when it is ready)
+ * @returns the parent's exit status, and the child's error text (of one that is ready its warning, or "")
  * @throws {SkyqError} `timeout`, or `stopped` when `signal` aborts; the child is ended in both cases
  */
 export async function startDaemon(
@@ -76,8 +76,13 @@ export async function startDaemon(
       const ended = status as Deno.CommandStatus | null;
       const report = readReport(path);
       if (report?.state === "ready") {
-        child.unref();
-        return { exit: 0, text: "" };
+        try {
+          child.unref();
+        } catch (error) {
+          // It was ready, and has ended since: there is nothing to let go of.
+          if (!(error instanceof Deno.errors.BadResource)) throw error;
+        }
+        return { exit: 0, text: report.text };
       }
       if (ended !== null) return { exit: ended.code, text: report?.text ?? describeEnd(ended) };
       const isLate = performance.now() > deadlineMs;

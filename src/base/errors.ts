@@ -44,7 +44,6 @@ export const FAULTS = {
   "bad-event": { exit: EXIT.failed, retry: true, sqlstate: null },
   "apply-conflict": { exit: EXIT.failed, retry: true, sqlstate: null },
   "lost-position": { exit: EXIT.failed, retry: true, sqlstate: null },
-  "differences": { exit: EXIT.differences, retry: false, sqlstate: null },
   "not-in-sync": { exit: EXIT.notInSync, retry: false, sqlstate: null },
   "stopped": { exit: EXIT.ok, retry: false, sqlstate: null },
 } as const satisfies Record<string, FaultInfo>;

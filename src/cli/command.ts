@@ -85,13 +85,16 @@ export interface CommandContext {
    * fault `stopped` instead (or calls `throwIfAborted()`), which gives status 130.
    */
   readonly signal: AbortSignal;
-  /** 0, or how many -v were given: 1 = debug, 2 = every statement too. */
+  /** 0, or how many -v were given: 1 = debug, 2 = the statements of commands too. */
   readonly verbosity: number;
   readonly commandName: string;
   /** Calls `listener` with the new config after each SIGHUP. Daemons only: others die of SIGHUP, as usual. */
   onReload(listener: (config: Config) => void): void;
-  /** Daemons call it once everything is connected: the waiting parent of `-d` then ends with status 0. */
-  ready(): Promise<void>;
+  /**
+   * Daemons call it once everything is connected: the waiting parent of `-d` then ends with status 0.
+   * @param warning what the parent says then
+   */
+  ready(warning?: string): Promise<void>;
 }
 
 /** A line of the table of contents; the command itself is loaded when it is called or explained. */

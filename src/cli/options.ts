@@ -7,7 +7,7 @@ export const COMMON_OPTIONS = {
   help: { kind: "flag", alias: "h", help: "explain the command" },
   version: { kind: "flag", alias: "V", help: "print the version" },
   quiet: { kind: "flag", alias: "q", help: "log warnings and errors only" },
-  verbose: { kind: "flag", alias: "v", help: "log more; twice: every statement" },
+  verbose: { kind: "flag", alias: "v", help: "log more; twice: the statements of commands too" },
   set: { kind: "list", commas: false, value: "KEY=VALUE", help: "override one config value; may be repeated" },
 } as const satisfies OptionSpecs;
 

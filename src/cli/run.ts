@@ -3,7 +3,7 @@ import { EXIT, SkyqError } from "../base/errors.ts";
 import { createLogger, type FileLogger, type LogOptions, redactSecrets } from "../base/file_log.ts";
 import { acquirePidfile, type Pidfile, pidfileHolder } from "../base/pidfile.ts";
 import { listenToSignals } from "../base/signals.ts";
-import { type Config, type ConfigInput, loadConfig, readPidfileKey } from "../config/config.ts";
+import { type Config, type ConfigInput, loadConfig, overrideWarnings, readPidfileKey } from "../config/config.ts";
 import { sampleConfig } from "../config/sample.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { VERSION } from "./help.ts";
@@ -41,7 +41,9 @@ export async function runCommand(
     if (flags.signal === "SIGHUP") loadConfig(input); // whoever asks for a reload hears first what is wrong
     // To be stopped a job needs its pidfile only: the rest of its config may be broken by now.
     const pidfile = readPidfileKey(input);
-    return await signalJob({ ...flags, signal: flags.signal, pidfile, log: createLogger(consoleOnly) });
+    const log = createLogger(consoleOnly);
+    for (const warning of overrideWarnings(input)) log.warning(warning);
+    return await signalJob({ ...flags, signal: flags.signal, pidfile, log });
   }
   const config = loadConfig(input);
   if (!flags.daemon || child !== null) return await runHere({ request, input, config, flags, child });
@@ -117,7 +119,7 @@ async function runHere({ request, input, config: firstConfig, flags, child }: {
       verbosity: flags.verbosity,
       commandName: command.name,
       onReload: (listener) => reloadListeners.push(listener),
-      ready: () => Promise.resolve(child?.ready()),
+      ready: (warning) => Promise.resolve(child?.ready(warning)),
     };
     const exit = await command.run(ctx, optionValues(command.options, request.options), request.args);
     return exit ?? EXIT.ok;
@@ -202,7 +204,7 @@ async function detach(config: Config, argv: readonly string[], timeoutMs: number
   const stopListening = listenToSignals({ stop: () => stopping.abort(), leave: () => stopping.abort() });
   try {
     const { exit, text } = await startDaemon({ args: argv, timeoutMs, signal: stopping.signal });
-    if (text !== "") log.error(text);
+    if (text !== "") log[exit === EXIT.ok ? "warning" : "error"](text);
     return exit;
   } finally {
     stopListening();

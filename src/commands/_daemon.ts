@@ -1,10 +1,42 @@
 // What the daemons share: options that follow the config when it is read again.
 
+import { SkyqError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
+import { Backoff, sleep } from "../base/time.ts";
 import type { CommandContext } from "../cli/command.ts";
 import type { Target } from "../db/target.ts";
 import type { ClusterOptions, TickerOptions } from "../engine/ticker/ticker.ts";
 import { toMs } from "./_pair.ts";
+
+/**
+ * Runs a daemon. With `wait_for_servers` one that cannot reach a server at its start tries again, after growing pauses,
+ * and the waiting parent of `-d` ends with a warning.
+ * @param run is given what it calls once it is connected; may be called again until then
+ */
+export async function whenReachable(
+  ctx: CommandContext,
+  run: (ready: () => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const backoff = new Backoff(1_000, Math.max(1_000, toMs(ctx.config.get("exception_sleep"))));
+  let isReady = false;
+  const ready = () => {
+    isReady = true;
+    return ctx.ready();
+  };
+  for (;;) {
+    try {
+      return await run(ready);
+    } catch (error) {
+      const isUnreachable = error instanceof SkyqError &&
+        (error.fault === "connect" || error.fault === "connection-lost");
+      if (isReady || !isUnreachable || !ctx.config.get("wait_for_servers")) throw error;
+      const pauseMs = backoff.next();
+      ctx.log.error(`${error.message}; next try in ${Math.ceil(pauseMs / 1000)} s`);
+      await ctx.ready(`${error.message}; it goes on trying (wait_for_servers)`);
+      if (!await sleep(pauseMs, ctx.signal)) return;
+    }
+  }
+}
 
 /** Counts reloads of the config. */
 export function countReloads(ctx: CommandContext): { readonly count: number } {

@@ -1,6 +1,7 @@
 // What the manual's commands share: the pair of databases that a config describes.
 
 import type { CommandContext } from "../cli/command.ts";
+import { shortStatement } from "../db/errors.ts";
 import { openSql, type SqlConnection } from "../db/sql.ts";
 import { parseTarget, type Target } from "../db/target.ts";
 import type { Config } from "../config/config.ts";
@@ -82,6 +83,7 @@ export async function withSql<T>(
       statement_timeout: String(toMs(config.get("statement_timeout"))),
     },
     onNotice: (notice) => ctx.log.debug(notice.message),
+    onStatement: ctx.verbosity < 2 ? undefined : (text) => ctx.log.debug(shortStatement(text)),
   });
   try {
     return await work(db);

@@ -1,6 +1,6 @@
 import { EXIT } from "../base/errors.ts";
 import { defineCommand } from "../cli/command.ts";
-import { removeSeqs } from "../engine/nodes/tables.ts";
+import { removeProviderSeqs } from "../engine/nodes/tables.ts";
 import { withProvider } from "./_pair.ts";
 
 export const providerRemoveSeq = defineCommand({
@@ -16,7 +16,10 @@ export const providerRemoveSeq = defineCommand({
     all: { kind: "flag", help: "everything that fits, when nothing is named" },
   },
   async run(ctx, options, names) {
-    const isDone = await withProvider(ctx, (db, queue) => removeSeqs(db, queue, { names, all: options.all }, ctx.log));
+    const isDone = await withProvider(
+      ctx,
+      (db, queue) => removeProviderSeqs(db, queue, { names, all: options.all }, ctx.log),
+    );
     return isDone ? EXIT.ok : EXIT.failed;
   },
 });

@@ -1,11 +1,14 @@
 import { messageOf } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { type CommandContext, defineCommand } from "../cli/command.ts";
+import type { Pair } from "../engine/nodes/choice.ts";
+import { requireLeaf, requireRoot } from "../engine/nodes/pair.ts";
 import { resetPosition, rewindQueue } from "../engine/nodes/position.ts";
+import { takeJobLock } from "../engine/replay/job_lock.ts";
 import type { ErrorPolicy } from "../engine/replay/refusal.ts";
 import { type ReplayOptions, runReplay } from "../engine/replay/worker.ts";
 import { runTicker } from "../engine/ticker/ticker.ts";
-import { countReloads, tickerOptions } from "./_daemon.ts";
+import { countReloads, tickerOptions, whenReachable } from "./_daemon.ts";
 import { errorPolicy } from "./_policy.ts";
 import { providerTarget, subscriberTarget, toMs, withPair } from "./_pair.ts";
 
@@ -25,26 +28,38 @@ export const replay = defineCommand({
     const { config, log } = ctx;
     const worker = config.need("pgq_consumer_id");
     if (options.rewind) {
-      await withPair(ctx, (pair, queue) => rewindQueue(pair, queue, worker, log));
+      await withPosition(ctx, (pair, queue) => rewindQueue(pair, queue, worker, log));
       return;
     }
     if (options.reset) {
-      await withPair(ctx, (pair, queue) => resetPosition(pair, queue, worker, log));
+      await withPosition(ctx, (pair, queue) => resetPosition(pair, queue, worker, log));
       return;
     }
     const end = new AbortController();
     let ticking: Promise<void> | null = null;
     try {
-      await runReplay(replayOptions(ctx, () => {
-        ticking ??= tickBeside(ctx, end.signal);
-        return ctx.ready();
-      }));
+      await whenReachable(ctx, (ready) =>
+        runReplay(replayOptions(ctx, () => {
+          ticking ??= tickBeside(ctx, end.signal);
+          return ready();
+        })));
     } finally {
       end.abort();
       await ticking;
     }
   },
 });
+
+/** The pair, with the job's lock held: a replay that runs elsewhere would have its position moved under it. */
+async function withPosition(ctx: CommandContext, work: (pair: Pair, queue: string) => Promise<void>): Promise<void> {
+  await withPair(ctx, async (pair, queue) => {
+    await requireRoot(pair.provider, queue);
+    await requireLeaf(pair.subscriber, queue);
+    const worker = ctx.config.need("pgq_consumer_id");
+    await takeJobLock(pair.subscriber, { queue, worker, log: ctx.log, signal: ctx.signal });
+    await work(pair, queue);
+  });
+}
 
 function replayOptions(ctx: CommandContext, ready: ReplayOptions["ready"]): ReplayOptions {
   const reloads = countReloads(ctx);

@@ -1,6 +1,6 @@
 import { EXIT } from "../base/errors.ts";
 import { defineCommand } from "../cli/command.ts";
-import { removeSeqs } from "../engine/nodes/tables.ts";
+import { removeSubscriberSeqs } from "../engine/nodes/tables.ts";
 import { withSubscriber } from "./_pair.ts";
 
 export const subscriberRemoveSeq = defineCommand({
@@ -18,7 +18,7 @@ export const subscriberRemoveSeq = defineCommand({
   async run(ctx, options, names) {
     const isDone = await withSubscriber(
       ctx,
-      (db, queue) => removeSeqs(db, queue, { names, all: options.all }, ctx.log),
+      (db, queue) => removeSubscriberSeqs(db, queue, { names, all: options.all }, ctx.log),
     );
     return isDone ? EXIT.ok : EXIT.failed;
   },

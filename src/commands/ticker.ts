@@ -1,6 +1,6 @@
 import { defineCommand } from "../cli/command.ts";
 import { runClusterTicker, runTicker } from "../engine/ticker/ticker.ts";
-import { clusterOptions, tickerOptions } from "./_daemon.ts";
+import { clusterOptions, tickerOptions, whenReachable } from "./_daemon.ts";
 import { databaseTarget, tickerTarget, toMs } from "./_pair.ts";
 
 export const ticker = defineCommand({
@@ -15,16 +15,13 @@ export const ticker = defineCommand({
   config: "ticker",
   daemon: true,
   async run(ctx) {
-    const own = {
-      statsPeriodMs: () => toMs(ctx.config.get("stats_period")),
-      signal: ctx.signal,
-      ready: () => ctx.ready(),
-    };
-    if (ctx.config.get("db") !== null || ctx.config.get("provider_db") !== null) {
-      await runTicker(tickerOptions(ctx, { ...own, whenTaken: "fail", target: () => tickerTarget(ctx.config) }));
-      return;
-    }
+    const isCluster = ctx.config.get("db") === null && ctx.config.get("provider_db") === null;
     const targetOf = (database: string) => databaseTarget(ctx.config, database);
-    await runClusterTicker(clusterOptions(ctx, { ...own, whenTaken: "wait", targetOf }));
+    await whenReachable(ctx, (ready) => {
+      const own = { statsPeriodMs: () => toMs(ctx.config.get("stats_period")), signal: ctx.signal, ready };
+      return isCluster
+        ? runClusterTicker(clusterOptions(ctx, { ...own, whenTaken: "wait", targetOf }))
+        : runTicker(tickerOptions(ctx, { ...own, whenTaken: "fail", target: () => tickerTarget(ctx.config) }));
+    });
   },
 });

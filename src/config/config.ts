@@ -116,6 +116,25 @@ export function readPidfileKey(input: ConfigInput): string | null {
   return new RawValues(ini, section, input).resolve("pidfile", KEYS.pidfile).value as string | null;
 }
 
+/** Of `--set`, what means nothing: a job is stopped all the same. */
+export function overrideWarnings(input: ConfigInput): string[] {
+  const known = knownNames();
+  return [...input.overrides?.keys() ?? []].filter((name) => !known.has(name) && !(name in REFUSED)).map((name) => {
+    const hint = didYouMean(name, known);
+    return `Unknown config key "${name}" is ignored${hint === undefined ? "" : `. ${hint}`}`;
+  });
+}
+
+/** Every name that a config may hold. */
+function knownNames(): Set<string> {
+  const known = new Set<string>(READER_KEYS);
+  for (const [key, spec] of Object.entries<KeySpec>(KEYS)) {
+    known.add(key);
+    for (const alias of Object.keys(spec.aliases ?? {})) known.add(alias);
+  }
+  return known;
+}
+
 /** The texts behind the keys, by source, before they become values. */
 class RawValues {
   readonly #layers: readonly { source: Source; texts: ReadonlyMap<string, string>; literal: boolean }[];
@@ -267,11 +286,7 @@ function predefined(file: string | null, section: string | null): Map<string, st
 
 /** Looks for keys that mean nothing. @returns warnings; @throws where a typo may not pass */
 function checkNames(raw: RawValues, ini: IniFile | null, section: string | null, input: ConfigInput): string[] {
-  const known = new Set<string>(READER_KEYS);
-  for (const [key, spec] of Object.entries<KeySpec>(KEYS)) {
-    known.add(key);
-    for (const alias of Object.keys(spec.aliases ?? {})) known.add(alias);
-  }
+  const known = knownNames();
   const warnings = (ini?.duplicates ?? []).map((name) => `Config key "${name}" stands twice: the last one counts`);
   for (const { name, source } of raw.written()) {
     const refused = REFUSED[name];

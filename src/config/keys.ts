@@ -114,6 +114,12 @@ export const KEYS = {
     min: 0,
     samples: EVERYWHERE,
   },
+  wait_for_servers: {
+    kind: "bool",
+    default: false,
+    help: "a daemon that starts while a server is down tries again instead of ending with the error",
+    samples: EVERYWHERE,
+  },
   connect_timeout: {
     kind: "duration",
     default: 15,

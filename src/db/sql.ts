@@ -21,6 +21,8 @@ export interface SqlOptions extends SessionLimits {
   /** Ends the attempt to connect; has no meaning afterwards. */
   signal?: AbortSignal;
   onNotice?(notice: ServerFields): void;
+  /** Told of each statement before it is sent, without its values. */
+  onStatement?(text: string): void;
 }
 
 /** @throws {SkyqError} `connect`, `auth`, `config`, `privilege` or `sql` (a setting), `stopped` (the signal) */
@@ -61,6 +63,7 @@ export class SqlConnection implements Queryable {
   readonly #place: string;
   readonly #sql: postgres.Sql;
   readonly #stream: Duplex;
+  readonly #onStatement: SqlOptions["onStatement"];
   readonly #listeners = new Map<string, Set<(payload: string) => void>>();
   #lost: SkyqError | null = null;
   #isInTransaction = false;
@@ -68,6 +71,7 @@ export class SqlConnection implements Queryable {
   /** Use `openSql`. */
   constructor(target: Target, place: string, options: SqlOptions, transport: Transport, session: Session) {
     this.#place = place;
+    this.#onStatement = options.onStatement;
     this.processId = session.processId;
     this.serverVersion = session.serverVersion;
     this.#stream = greetedStream(transport, session);
@@ -183,6 +187,7 @@ export class SqlConnection implements Queryable {
 
   async #run(text: string, params: (string | null)[], simple: boolean): Promise<RawResult> {
     if (this.#lost !== null) throw this.#lost;
+    this.#onStatement?.(text);
     try {
       const options = { prepare: false, simple } as postgres.UnsafeQueryOptions;
       return await this.#sql.unsafe(text, params, options).raw() as unknown as RawResult;

@@ -76,13 +76,7 @@ export async function checkProvider(db: SqlConnection, queue: string, options: C
         `Table ${table} is not captured: its trigger is gone or disabled; make it with \`provider add\``,
       );
     }
-    for (const trigger of await earlierTriggers(db, queue, table)) {
-      found.warning(
-        table,
-        `Table ${table} has AFTER trigger '${trigger}' which runs before Londiste trigger. If it modifies data, then ` +
-          "events will appear in queue in wrong order.",
-      );
-    }
+    for (const text of await earlierTriggers(db, queue, table)) found.warning(table, text);
     const lacks = await lacksOnProviderTable(db, table);
     if (lacks !== null) found.error(table, `${table}: ${lacks}`);
   }
@@ -181,8 +175,8 @@ async function isLogged(db: Queryable, queue: string, table: string): Promise<bo
   return rows.length > 0;
 }
 
-/** Row-level AFTER triggers that fire before the one that logs into the queue: by name. */
-async function earlierTriggers(db: Queryable, queue: string, table: string): Promise<string[]> {
+/** Row-level AFTER triggers that fire before the one that logs into the queue. @returns a warning for each */
+export async function earlierTriggers(db: Queryable, queue: string, table: string): Promise<string[]> {
   const rows = await db.query<{ name: string }>(
     `select t.tgname as name
        from pg_catalog.pg_trigger t
@@ -194,7 +188,10 @@ async function earlierTriggers(db: Queryable, queue: string, table: string): Pro
       order by t.tgname`,
     [quoteFullName(table), queue],
   );
-  return rows.map((row) => row.name);
+  return rows.map(({ name }) =>
+    `Table ${table} has AFTER trigger '${name}' which runs before Londiste trigger. If it modifies data, then events ` +
+    "will appear in queue in wrong order."
+  );
 }
 
 /** Whether replayed rows can be kept from firing triggers, by whichever way the replay would use. Tried, and undone. */

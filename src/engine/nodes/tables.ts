@@ -19,8 +19,8 @@ import {
 } from "../../queue/londiste.ts";
 import { dropRefusals, endSetAside, tableRefusals } from "../../queue/skyq.ts";
 import { repairCapture } from "./captures.ts";
-import { checkTable, maySetReplicaRole } from "./check.ts";
-import { choose, type Pair, type Selection } from "./choice.ts";
+import { checkTable, earlierTriggers, maySetReplicaRole } from "./check.ts";
+import { choose, type Chosen, type Pair, type Selection } from "./choice.ts";
 import { type CreateMode, createSequence, createTable, creationProblems, schemaProblems } from "./create.ts";
 import {
   readSequenceDefinition,
@@ -95,7 +95,9 @@ export async function addProviderTables(
       if (options.capture !== "auto") await setCapture(tx, queue, table, options.capture, log);
       return added;
     });
-    if (ret.ret_code >= 300) log.warning(ret.ret_note);
+    if (ret.ret_code >= 300) {
+      for (const text of await earlierTriggers(db, queue, table)) log.warning(text);
+    }
   }
   if (wanted.length === 0 && selection.all) log.info("Nothing to add: every table that fits is added already");
   return !isPassedOver;
@@ -193,9 +195,10 @@ export async function addSubscriberTables(
   const there = new Set(await userTables(pair.subscriber));
   const candidates = options.create === null ? there : new Set([...there, ...onProvider]);
   const chosen = choose(selection, [...candidates], "table");
+  /** A name that stands for nothing that could be added: --force does not help. */
+  let isUnknown = chosen.unknown.length > 0;
   let isRefused = false;
   for (const typed of chosen.unknown) {
-    isRefused = true;
     const sent = matchNames(typed, [...onProvider]);
     log.error(
       `No tables found that match ${typed} on the subscriber` +
@@ -210,7 +213,7 @@ export async function addSubscriberTables(
     } else if (onProvider.has(table)) {
       wanted.push(table);
     } else if (chosen.exact.has(table)) {
-      isRefused = true;
+      isUnknown = true;
       log.error(`Table ${table} not attached to queue`);
     } else if (!selection.all) {
       log.info(`Table ${table} not attached to queue, passed over`);
@@ -226,7 +229,7 @@ export async function addSubscriberTables(
         : await creationProblems(pair.subscriber, definition, options.create);
       for (const problem of problems) log.error(problem);
       if (definition !== null && problems.length === 0) definitions.set(table, definition);
-      else isRefused = true;
+      else isUnknown = true;
       continue;
     }
     if (options.create !== null) log.info(`Table ${table} already exist, not touching`);
@@ -240,7 +243,7 @@ export async function addSubscriberTables(
       isRefused = true;
     }
   }
-  if (isRefused) {
+  if (isRefused || isUnknown) {
     if (!options.force) return false;
     log.warning("--force used, ignoring errors");
   }
@@ -272,10 +275,10 @@ export async function addSubscriberTables(
       }
     });
   }
-  return !isRefused;
+  return !isUnknown;
 }
 
-/** Ends the subscription of tables; their rows stay, dropped triggers come back. @returns false for unknown names */
+/** Ends the subscription of tables; their rows stay, dropped triggers come back. @returns false when a name was unknown */
 export async function removeSubscriberTables(
   db: SqlConnection,
   queue: string,
@@ -284,8 +287,7 @@ export async function removeSubscriberTables(
 ): Promise<boolean> {
   await requireLeaf(db, queue);
   const chosen = choose(selection, await localTables(db, queue), "table");
-  for (const typed of chosen.unknown) log.error(`No subscribed table matches ${typed}`);
-  if (chosen.unknown.length > 0) return false;
+  for (const typed of chosen.unknown) log.warning(`No subscribed table matches ${typed}`);
   for (const table of chosen.names) {
     log.info(`Removing: ${table}`);
     await db.transaction(async (tx) => {
@@ -296,7 +298,7 @@ export async function removeSubscriberTables(
       await dropRefusals(tx, queue, table);
     });
   }
-  return true;
+  return chosen.unknown.length === 0;
 }
 
 /**
@@ -393,7 +395,7 @@ export async function addProviderSeqs(
   }
   if (isRefused) return false;
   for (const name of wanted) {
-    log.info(`Adding sequence: ${name}`);
+    log.info(`Adding sequence ${name}`);
     await db.transaction((tx) => localAddSeq(tx, queue, name));
   }
   return !isPassedOver;
@@ -461,22 +463,45 @@ async function notRegistered(
   return names.filter((name) => !registered.has(name));
 }
 
-/** Takes sequences out: on the provider everywhere, on the subscriber here. @returns false for unknown names */
-export async function removeSeqs(
+/** Takes sequences out of replication everywhere: an event tells the subscribers. None when a name is unknown. @returns false then */
+export async function removeProviderSeqs(
   db: SqlConnection,
   queue: string,
   selection: Selection,
   log: Logger,
 ): Promise<boolean> {
-  const registered = (await getSeqList(db, queue)).filter((row) => row.local).map((row) => row.seq_name);
-  const chosen = choose(selection, registered, "sequence");
+  await requireRoot(db, queue);
+  const chosen = await chooseSeqs(db, queue, selection);
   for (const typed of chosen.unknown) log.error(`seq not attached: no registered sequence matches ${typed}`);
   if (chosen.unknown.length > 0) return false;
-  for (const name of chosen.names) {
+  await removeSeqs(db, queue, chosen, log);
+  return true;
+}
+
+/** Ends the subscription of sequences; their values stay. @returns false when a name was unknown */
+export async function removeSubscriberSeqs(
+  db: SqlConnection,
+  queue: string,
+  selection: Selection,
+  log: Logger,
+): Promise<boolean> {
+  await requireLeaf(db, queue);
+  const chosen = await chooseSeqs(db, queue, selection);
+  for (const typed of chosen.unknown) log.warning(`Seq ${typed} not subscribed`);
+  await removeSeqs(db, queue, chosen, log);
+  return chosen.unknown.length === 0;
+}
+
+async function chooseSeqs(db: SqlConnection, queue: string, selection: Selection): Promise<Chosen> {
+  const registered = (await getSeqList(db, queue)).filter((row) => row.local).map((row) => row.seq_name);
+  return choose(selection, registered, "sequence");
+}
+
+async function removeSeqs(db: SqlConnection, queue: string, { names }: Chosen, log: Logger): Promise<void> {
+  for (const name of names) {
     log.info(`Removing sequence: ${name}`);
     await db.transaction((tx) => localRemoveSeq(tx, queue, name));
   }
-  return true;
 }
 
 export interface TableState {

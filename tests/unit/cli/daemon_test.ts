@@ -97,7 +97,8 @@ describe("skyq -d", () => {
   });
 
   it("returns with status 0 when the daemon fails after it was ready", async () => {
-    expect((await run("work", config, "-d", "--fail=late")).code).toBe(0);
+    const { code, err } = await run("work", config, "-d", "--fail=late");
+    expect({ code, err }).toEqual({ code: 0, err: "" });
     await waitFor(() => log().includes("ERROR Cannot go on: late"), { what: "the error in the log" });
     await waitFor(() => runningPid() === null, { what: "the end of the daemon" });
   });
