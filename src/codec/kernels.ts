@@ -1,6 +1,6 @@
 /** The module's exports as the host calls them, and how an instance is made. */
 import { ABI, STATEMENT_NAME_MAX, type Status } from "../../wasm/assembly/abi.ts";
-import type { Merge } from "../../wasm/assembly/merge_abi.ts";
+import { type Merge, MERGE_ABI, type Sort } from "../../wasm/assembly/merge_abi.ts";
 import { SkyqError } from "../base/errors.ts";
 import kernelBytes from "./kernels.wasm" with { type: "bytes" };
 
@@ -32,7 +32,6 @@ export interface Kernels {
 /** What of the module merges two streams: its own instances, with `mergeLayout` instead of `layout`. */
 export interface MergeKernels {
   memory: { readonly buffer: ArrayBuffer };
-  mergeAbi(): number;
   mergeLayout(sourceRing: number, targetRing: number, keyCount: number): number;
   mergeSides: { readonly value: number };
   mergeKeyOrders: { readonly value: number };
@@ -42,6 +41,21 @@ export interface MergeKernels {
   merge(): Merge;
   mergeMakeRoom(side: number): number;
   mergeFrontier(): number;
+}
+
+/** What of the module sorts rows: its own instances, with `sortLayout` instead of `layout`. */
+export interface SortKernels {
+  memory: { readonly buffer: ArrayBuffer };
+  sortLayout(arena: number, rowsMax: number, runs: number, keyCount: number): number;
+  sortState: { readonly value: number };
+  sortKeyOrders: { readonly value: number };
+  sortScan(): Sort;
+  sortWanted(): number;
+  sortRows(): void;
+  sortWrite(): Sort;
+  sortReset(): void;
+  sortRunMakeRoom(run: number): number;
+  sortMergeRuns(): Sort;
 }
 
 let productModule: WebAssembly.Module | undefined;
@@ -62,19 +76,37 @@ const IMPORTS = {
 export function instantiateMerge(
   bytes: BufferSource | undefined,
   sizes: Parameters<MergeKernels["mergeLayout"]>,
-  abi: number,
 ): MergeKernels {
+  const kernels = instanceOf(bytes) as unknown as MergeKernels;
+  if (kernels.mergeLayout(...sizes) === 0) throw noMemory(Math.max(...sizes));
+  return kernels;
+}
+
+/** The same, for one that sorts. @param sizes arguments of the module's `sortLayout` */
+export function instantiateSort(
+  bytes: BufferSource | undefined,
+  sizes: Parameters<SortKernels["sortLayout"]>,
+): SortKernels {
+  const kernels = instanceOf(bytes) as unknown as SortKernels;
+  if (kernels.sortLayout(...sizes) === 0) throw noMemory(sizes[0]);
+  return kernels;
+}
+
+function instanceOf(bytes: BufferSource | undefined): WebAssembly.Exports {
   const module = bytes === undefined
     ? productModule ??= new WebAssembly.Module(kernelBytes)
     : new WebAssembly.Module(bytes);
-  const kernels = new WebAssembly.Instance(module, IMPORTS).exports as unknown as MergeKernels;
-  if (kernels.mergeAbi() !== abi) throw new Error("The module of kernels is of another version: run deno task wasm");
-  if (kernels.mergeLayout(...sizes) === 0) {
-    throw new SkyqError("config", `Cannot compare rows: no memory for rows of ${Math.max(...sizes)} bytes`, {
-      hint: "A WebAssembly memory ends at 4 GiB: leave the column with the large values out.",
-    });
+  const { exports } = new WebAssembly.Instance(module, IMPORTS);
+  if ((exports.mergeAbi as () => number)() !== MERGE_ABI) {
+    throw new Error("The module of kernels is of another version: run deno task wasm");
   }
-  return kernels;
+  return exports;
+}
+
+function noMemory(bytes: number): SkyqError {
+  return new SkyqError("config", `Cannot compare rows: no memory for rows of ${bytes} bytes`, {
+    hint: "A WebAssembly memory ends at 4 GiB: leave the column with the large values out.",
+  });
 }
 
 /**

@@ -8,7 +8,6 @@ import {
   DifferenceSlot,
   KEY_COLUMNS_MAX,
   Merge,
-  MERGE_ABI,
   MergeSide,
   SIDE_BYTES,
   SideSlot,
@@ -68,7 +67,8 @@ const FRAME_HEAD = 5;
 const LARGE_RING_REST = 256 << 10;
 const SIDES: readonly Side[] = ["source", "target"];
 const SIDE_INDEX = { source: MergeSide.Source, target: MergeSide.Target } as const;
-const ORDERS = {
+/** What the module calls the orders. */
+export const CELL_ORDERS = {
   integer: CellOrder.Integer,
   decimal: CellOrder.Decimal,
   time: CellOrder.Time,
@@ -84,7 +84,7 @@ class Instance {
   readonly #differences: Uint32Array;
 
   constructor(module: BufferSource | undefined, ringBytes: Record<Side, number>, orders: readonly KeyOrder[]) {
-    this.kernels = instantiateMerge(module, [ringBytes.source, ringBytes.target, orders.length], MERGE_ABI);
+    this.kernels = instantiateMerge(module, [ringBytes.source, ringBytes.target, orders.length]);
     const { buffer } = this.kernels.memory;
     this.bytes = new Uint8Array(buffer);
     this.#sides = new Uint32Array(buffer, this.kernels.mergeSides.value >>> 0, 2 * SIDE_BYTES / 4);
@@ -93,7 +93,7 @@ class Instance {
       this.kernels.mergeDifferences.value >>> 0,
       DIFFERENCES_MAX * DIFFERENCE_BYTES / 4,
     );
-    this.bytes.set(orders.map((order) => ORDERS[order]), this.kernels.mergeKeyOrders.value >>> 0);
+    this.bytes.set(orders.map((order) => CELL_ORDERS[order]), this.kernels.mergeKeyOrders.value >>> 0);
   }
 
   slot(side: Side, slot: SideSlot): number {

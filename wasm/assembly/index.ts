@@ -15,6 +15,18 @@ export {
   mergeMakeRoom,
   mergeSides,
 } from "./merge";
+export {
+  sortKeyOrders,
+  sortLayout,
+  sortMergeRuns,
+  sortReset,
+  sortRows,
+  sortRunMakeRoom,
+  sortScan,
+  sortState,
+  sortWanted,
+  sortWrite,
+} from "./merge_sort";
 export { countNet, emitArrays, emitCopyRows, emitOrdered, nextRow, orderedFrame } from "./emit";
 
 import { ABI } from "./abi";

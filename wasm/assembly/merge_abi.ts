@@ -62,3 +62,52 @@ export const DIFFERENCE_BYTES = 16;
 export const DIFFERENCES_MAX = 4096;
 /** Columns of an index: INDEX_MAX_KEYS. */
 export const KEY_COLUMNS_MAX = 32;
+
+/** What a call of the external sort's kernels came to. */
+export const enum Sort {
+  /** All is written, or indexed as far as there are bytes. */
+  Done = 0,
+  /** `sortScan`: the index or the arena is full: sort, and write the rows out. */
+  Full = 1,
+  /** The output is full: take it, and call again. */
+  OutputFull = 2,
+  /** The next row, `RowAt` and `RowSize`, is larger than the output: take it from where it is, and call again. */
+  LargeRow = 3,
+  /** `sortMergeRuns`: the run `Detail` has no whole row: fill its ring, or say that it has ended. */
+  NeedInput = 4,
+  /** Not a CopyData message with one line in it. */
+  BadFrame = 5,
+}
+
+/** `u32` fields of the sort's state, by index. */
+export const enum SortSlot {
+  /** Where bytes go in, first free one, and the end. */
+  ArenaStart = 0,
+  FillAt = 1,
+  ArenaEnd = 2,
+  OutputAt = 3,
+  /** Bytes in the output. */
+  OutputSize = 4,
+  RowAt = 5,
+  RowSize = 6,
+  Detail = 7,
+  /** The largest row seen, frame included. */
+  LargestRow = 8,
+  RowCount = 9,
+  Runs = 10,
+  /** First byte that is not in the index. */
+  ScanAt = 11,
+}
+export const SORT_BYTES = 64;
+
+/** `u32` fields of a run while runs are merged, by index. Addresses; written by the host. */
+export const enum RunSlot {
+  RingStart = 0,
+  RingEnd = 1,
+  ReadAt = 2,
+  FillAt = 3,
+  IsEnded = 4,
+}
+export const RUN_BYTES = 32;
+/** Bytes that one call can put out. */
+export const SORT_OUTPUT_BYTES = 262144;

@@ -3,6 +3,7 @@ import { SkyqError } from "../../base/errors.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
 import { copyLineCells } from "../../codec/copy_text.ts";
 import { badStream, type Cell, type DifferentLines, MergeCodec } from "../../codec/merge_codec.ts";
+import { type ExternalSort, sortRows } from "./external_sort.ts";
 import type { Layout, Side } from "./layout.ts";
 import { type KeyRange, outOfOrder, pinSettings, putSettings, readStatement } from "./order.ts";
 
@@ -51,6 +52,11 @@ export interface WalkOptions {
   /** A condition in SQL, as the user wrote it, applied on both sides. */
   where?: string | null;
   range?: KeyRange | null;
+  /**
+   * Sorts here, on local disk, what a server cannot read from an index in the order of the merge (`isNative`), or with
+   * `isAlways` everything; `memoryBytes` is for both sides. Without it the servers sort.
+   */
+  localSort?: ExternalSort & { readonly isAlways?: boolean } | null;
   signal?: AbortSignal;
   /** Called in key order. Reading stops until what it returns has resolved. Its cells may be kept. */
   onDifference(difference: Difference): void | Promise<void>;
@@ -126,6 +132,20 @@ async function merge(
   }
 }
 
+/** The side's rows in the order of the merge. */
+function rowsOf(side: Side, connection: WireConnection, options: WalkOptions): AsyncGenerator<Uint8Array, void, void> {
+  const { layout, where, range, localSort } = options;
+  const isServerOrdered = localSort?.isAlways ? false : layout.key.every((column) => column.isNative[side]);
+  if (!localSort || isServerOrdered) return connection.copyOut(readStatement(layout, side, { where, range }));
+  return sortRows(connection.copyOut(readStatement(layout, side, { where, range, isOrdered: false })), {
+    directory: localSort.directory,
+    memoryBytes: localSort.memoryBytes === undefined ? undefined : localSort.memoryBytes / 2,
+    keyOrders: layout.key.map(({ order }) => order),
+    table: layout[side].table,
+    side,
+  });
+}
+
 const COUNTED = { insert: "inserts", update: "updates", delete: "deletes" } as const;
 /** How often progress is told. */
 const PROGRESS_BYTES = 1 << 20;
@@ -152,7 +172,7 @@ class Feed {
   constructor(readonly side: Side, connection: WireConnection, codec: MergeCodec, options: WalkOptions) {
     this.#connection = connection;
     this.#codec = codec;
-    this.#chunks = connection.copyOut(readStatement(options.layout, side, options));
+    this.#chunks = rowsOf(side, connection, options);
     this.#next = this.#read();
   }
 
