@@ -186,6 +186,30 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./upgrade.ts").then((module) => module.upgrade),
   },
   {
+    group: "Quarantine",
+    name: "quarantine list",
+    summary: "List events that the subscriber refused, and those that wait behind them",
+    load: () => import("./quarantine_list.ts").then((module) => module.quarantineList),
+  },
+  {
+    group: "Quarantine",
+    name: "quarantine show",
+    summary: "Show events in quarantine with all their fields",
+    load: () => import("./quarantine_show.ts").then((module) => module.quarantineShow),
+  },
+  {
+    group: "Quarantine",
+    name: "quarantine retry",
+    summary: "Apply events from quarantine after all, once their cause is gone",
+    load: () => import("./quarantine_retry.ts").then((module) => module.quarantineRetry),
+  },
+  {
+    group: "Quarantine",
+    name: "quarantine drop",
+    summary: "Forget events in quarantine",
+    load: () => import("./quarantine_drop.ts").then((module) => module.quarantineDrop),
+  },
+  {
     group: "Queues",
     name: "queue install",
     summary: "Prepare a database for queues: schemas and roles",

@@ -188,3 +188,31 @@ export async function dropRefusals(db: Queryable, queue: string, table: string):
   );
   return rows.length;
 }
+
+/** An event in quarantine. */
+export interface QuarantinedEvent {
+  ev_id: bigint;
+  table_name: string;
+  /** Urlencoded; null where the event does not tell. */
+  key: string | null;
+  tick_id: bigint;
+  ev_txid: bigint;
+  ev_type: string;
+  ev_data: string | null;
+  /** Null: not refused itself, it follows an earlier event of its key. */
+  sqlstate: string | null;
+  error: string;
+  quarantined_at: string;
+  retried_at: string | null;
+}
+
+/** A queue's events in quarantine, in queue order. */
+export function quarantinedEvents(db: Queryable, queue: string): Promise<QuarantinedEvent[]> {
+  return db.query<QuarantinedEvent>(
+    `select q.ev_id, q.table_name, q.key, q.tick_id, q.ev_txid, q.ev_type, q.ev_data, q.sqlstate, q.error,
+            date_trunc('second', q.quarantined_at)::text as quarantined_at,
+            date_trunc('second', q.retried_at)::text as retried_at
+       from skyq.quarantine q where q.queue_name = $1 order by q.ev_id`,
+    [queue],
+  );
+}

@@ -201,7 +201,7 @@ async function whoFollows(
 }
 
 /** Which keys are among those held. Where their text does not tell, the server compares them as the table would. */
-async function areAmong(
+export async function areAmong(
   db: Queryable & { exec(sql: string): Promise<unknown> },
   plan: ApplyPlan,
   keys: readonly string[],

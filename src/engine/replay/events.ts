@@ -145,7 +145,7 @@ async function applyRowEvent(path: Path, { dest }: TakenTable, event: EventText,
 }
 
 /** The partial SQL of `pgq.sqltriga`; null for a truncation. */
-function sqlRow(dest: string, { type, data }: EventText): RowStatement | null {
+export function sqlRow(dest: string, { type, data }: Pick<EventText, "type" | "data">): RowStatement | null {
   const table = quoteFullName(dest);
   const sql = type === "I"
     ? `insert into ${table} ${data}`
@@ -168,7 +168,9 @@ async function jsonRow({ subscriber, plans }: Path, dest: string, event: EventTe
 }
 
 /** @throws {SkyqError} `bad-event` when it is none of `pgq.jsontriga` */
-function readJsonType({ evId, type, extra1 }: EventText): { op: RowOp | "truncate"; pkey: string[] } {
+export function readJsonType(
+  { evId, type, extra1 }: Pick<EventText, "evId" | "type" | "extra1">,
+): { op: RowOp | "truncate"; pkey: string[] } {
   try {
     const { op, pkey } = JSON.parse(type!);
     if (op === "TRUNCATE") return { op: "truncate", pkey: [] };
@@ -182,7 +184,7 @@ function readJsonType({ evId, type, extra1 }: EventText): { op: RowOp | "truncat
 }
 
 /** The members of an object as the server reads them: a number keeps its digits, what is nested its text. */
-async function jsonMembers(db: Queryable, data: string): Promise<Map<string, string | null>> {
+export async function jsonMembers(db: Queryable, data: string): Promise<Map<string, string | null>> {
   const rows = await db.query<{ name: string; value: string | null }>(
     "select j.key as name, j.value from pg_catalog.json_each_text($1::json) j",
     [data],

@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { lendDatabases, type LentDatabase } from "../../harness/pair.ts";
 import { waitFor } from "../../harness/wait_for.ts";
 import { Job, size } from "../job.ts";
+import { Writer } from "../writer.ts";
 
 const LONG_NAME = "ключ 'x' \"q\" ,.=&%+ 1234567890abcdefgh ёжик".slice(0, 47);
 const IDENT = `"${LONG_NAME.replaceAll('"', '""')}"`;
@@ -138,6 +139,95 @@ describe("rows that the subscriber refuses", () => {
     expect(await subscriber.sql("select count(*), sum(v) from many")).toBe(
       await provider.sql(`select count(*), sum(v) from many where id not in (${bad})`),
     );
+  });
+
+  it("are listed, shown, retried key by key, and dropped", async () => {
+    const quarantine = (...args: string[]) => job.try("quarantine", args[0]!, "conf.ini", ...args.slice(1));
+    const list = await quarantine("list");
+    expect(list.stdout).toMatch(/event +table +key +type +tick +since +sqlstate +error\n/);
+    expect(list.stdout).toMatch(
+      /public\.plain +\(id\)=\(2\) +I:id .* 23514 +new row .*"fine" \(Failing row contains \(2, \)\.\)/,
+    );
+    const rows = (await quarantine("list", "plain", "money*", "--json")).stdout.trim().split("\n").map((line) =>
+      JSON.parse(line)
+    );
+    expect(rows.map((row) => [row.table_name, row.key])).toEqual([
+      ...Array(3).fill(["public.plain", "id=2"]),
+      ["public.money_like", "n=1.0"],
+      ["public.money_like", "n=1.00"],
+      ["public.money_like", "n=1.00"],
+    ]);
+    const id = String(rows[0].ev_id);
+    expect((await quarantine("show", id)).stdout).toMatch(/ev_data +id=2&v=\n(.|\n)*sqlstate +23514/);
+
+    for (const act of ["retry", "drop"]) {
+      expect(await quarantine(act)).toMatchObject({ code: 2, stderr: expect.stringMatching(/or use --all/) });
+      expect((await quarantine(act, "1", "--all")).code).toBe(2);
+      expect(await quarantine(act, "999999")).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/999999 is not in quarantine/),
+      });
+      expect(await quarantine(act, "healthy")).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/No event of table healthy/),
+      });
+    }
+
+    // What the events come to is a row that fits by now.
+    expect(await quarantine("retry", id)).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/plain \(id\)=\(2\): 3 event\(s\) applied/),
+    });
+    expect(await job.differences("plain")).toEqual([]);
+    // Two of three are as bad as before, the third has come to fit.
+    const many = await quarantine("retry", "many", "--json");
+    expect(many.code).toBe(1);
+    expect(many.stdout.trim().split("\n").map((line) => JSON.parse(line).error === null)).toEqual(
+      expect.arrayContaining([true, false, false]),
+    );
+    expect(many.stderr).toMatch(/ERROR public\.many \(id\)=\(\d+\): event \d+ is refused: .*"fine"/);
+    for (const table of ["many", "money_like", "jsonish", IDENT]) await mend(table);
+    const all = await quarantine("retry", "--all");
+    expect([all.code, await held("many"), all.stderr]).toEqual([0, [], expect.stringMatching(/money_like: 3 event/)]);
+    expect(await job.differences("plain", "many", "money_like", "jsonish", IDENT)).toEqual([]);
+    expect(await quarantine("retry", "--all")).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/Nothing is in/),
+    });
+
+    await check("jsonish", "id <> 5");
+    await provider.sql("insert into jsonish values (5, 5)");
+    await job.finished();
+    expect(await job.run("subscriber", "tables", "conf.ini")).toMatch(
+      /public\.jsonish +ok +1 event\(s\) in quarantine/,
+    );
+    expect((await quarantine("drop", "jsonish")).stderr).toMatch(/1 event\(s\) were forgotten/);
+    expect((await quarantine("list")).stdout).toBe("");
+    await mend("jsonish");
+    await provider.sql("delete from jsonish where id = 5"); // nothing holds the key back any more
+    await job.finished();
+    expect(await job.differences("jsonish")).toEqual([]);
+  });
+
+  it("are retried beside a replay that meets the same keys, and end up as the provider has them", async () => {
+    await subscriber.sql("alter table plain drop constraint fine");
+    await check("plain", "v not like '%7'");
+    await provider.sql("insert into plain select i, '' from generate_series(500, 505) i");
+    await using writer = new Writer(
+      provider,
+      (n) => `update plain set v = ${n} where id in (500 + ${n} % 6, 500 + ${n} % 4)`,
+    );
+    await waitFor(async () => (await held("plain")).length > 10, { what: "some events in quarantine" });
+    await mend("plain");
+    await waitFor(async () => {
+      await job.try("quarantine", "retry", "conf.ini", "plain");
+      return (await held("plain")).length === 0;
+    }, { what: "quarantine to be empty" });
+    await writer.stop();
+    await job.finished();
+    expect(await held("plain")).toEqual([]);
+    expect(await job.differences("plain")).toEqual([]);
+    await check("plain", "true");
   });
 
   it("set their table aside where the policy says so, until it is copied anew", async () => {
