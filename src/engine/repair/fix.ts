@@ -38,12 +38,14 @@ export function undoStatement(layout: Layout, difference: Difference): Uint8Arra
 }
 
 /**
- * Lines for the head of a file of statements: how its bytes are to be read. Empty when psql would read them right by
- * itself, in a UTF-8 database.
+ * Settings that the statements need, as lines for the head of a file or of a transaction. Nearly always none: empty in a
+ * UTF-8 database, where psql reads the file's bytes right by itself, for all types but money.
  */
 export function fixPreamble(layout: Layout): string {
-  if (layout.clientEncoding === "UTF8" && layout.target.serverEncoding === "UTF8") return "";
-  return `set client_encoding = '${layout.clientEncoding}';\n`;
+  const isPlain = layout.clientEncoding === "UTF8" && layout.target.serverEncoding === "UTF8";
+  const hasMoney = layout.columns.some(({ target }) => target.builtin === "money");
+  return (isPlain ? "" : `set client_encoding = '${layout.clientEncoding}';\n`) +
+    (hasMoney ? "set lc_monetary = 'C';\n" : "");
 }
 
 function insert(layout: Layout, cells: readonly Cell[]): Uint8Array {
