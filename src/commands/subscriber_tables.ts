@@ -10,7 +10,8 @@ export const subscriberTables = defineCommand({
   summary: "Show the state of every subscribed table",
   details: "States: NEW (not copied yet), in-copy, catching-up, wanna-sync, do-sync (the hand-over), ok (replayed). " +
     "A table that is being copied in chunks shows how many of them are loaded, with their rows and size; one whose copy " +
-    "fails shows the reason. Why the replay failed last stands below the tables until it goes on " +
+    "fails, or that is paused because its structure does not fit, shows the reason; so does one that is set-aside after a " +
+    "row was refused, until `subscriber resync`. Why the replay failed last stands below the tables until it goes on " +
     "(with --json: replay_error, in every row).",
   examples: ["skyq subscriber tables conf.ini", "skyq subscriber tables conf.ini --json"],
   config: "subscriber",

@@ -83,6 +83,7 @@ export class CopyManager {
           lockTimeoutMs,
           connections: copyConnections,
           chunkBytes: copyChunkBytes,
+          policy: this.#options.policy,
           patienceMs: null,
           log,
           signal,

@@ -16,6 +16,7 @@ import { openProvider, openSubscriber } from "../replay/connections.ts";
 import { takeSessionLock } from "../replay/job_lock.ts";
 import { type OpenBatch, openBatch } from "../replay/open.ts";
 import type { Path } from "../replay/path.ts";
+import type { ErrorPolicy } from "../replay/refusal.ts";
 import { Plans } from "../replay/plan.ts";
 import { parseSnapshot, seesAllOf } from "../replay/snapshot.ts";
 import { type ChunkPlan, type OnePiece, planChunks } from "./chunk_plan.ts";
@@ -49,8 +50,19 @@ export interface TableCopyOptions {
   readonly connections: number;
   /** Tables of several times this size on the provider's disk are copied in chunks of about this size. */
   readonly chunkBytes: number;
+  /** What becomes of rows that cannot be applied while it catches up; where it is left out they stop the copy. */
+  readonly policy?: ErrorPolicy;
   /** How long to wait for another session that has this copy in hand; null: until the signal aborts. */
   readonly patienceMs: number | null;
+}
+
+/** A table that catches up is out of the others' way already: there is nothing to set aside. */
+function catchUpPolicy({ onError, quarantineMax }: ErrorPolicy): ErrorPolicy {
+  const way = (table: string) => {
+    const chosen = onError(table);
+    return chosen === "skip-table" ? "stop" : chosen;
+  };
+  return { onError: way, quarantineMax };
 }
 
 /** Name of the consumer that holds a copy's position. */
@@ -115,6 +127,7 @@ class TableCopy implements AsyncDisposable {
         takes: (row) => row.table_name === table,
         onlyTable: table,
         upsert: false,
+        ...(options.policy === undefined ? {} : { policy: catchUpPolicy(options.policy) }),
         systemEvents: false,
       });
     } catch (error) {

@@ -363,6 +363,8 @@ export async function resyncTables(
       log.error(`Table ${table} is gone from the provider: there is nothing to copy`);
     } else if (
       await moveTableState(db, { queue, table, from: "ok", to: null, snapshot: null }) ||
+      // Paused, or behind: its copy begins anew.
+      await moveTableState(db, { queue, table, from: "catching-up", to: null, snapshot: null }) ||
       await endSetAside(db, queue, table)
     ) {
       log.info(`Resyncing ${table}`);

@@ -52,9 +52,12 @@ async function applyBatch(path: Path, batch: Batch): Promise<BatchStats> {
   await subscriber.exec("begin");
   plans.begin();
   try {
-    const quarantine = await Quarantine.load(subscriber, path.queue);
+    const [quarantine, rows] = await Promise.all([
+      Quarantine.load(subscriber, path.queue),
+      getTableList(subscriber, path.queue),
+    ]);
     const run: BatchRun = { tickId: batch.tickId, stats, quarantine, notes: [], released: Promise.resolve() };
-    const tables = takenTables(path, await getTableList(subscriber, path.queue));
+    const tables = takenTables(path, rows);
     const chunks = fetchEvents(path, batch); //                   2 COPY (…) TO STDOUT
     // While one part is applied the next one is read and decoded.
     let applying: Promise<void> = Promise.resolve();

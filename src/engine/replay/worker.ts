@@ -289,8 +289,8 @@ class ReplaySession {
     const { signal, parallelCopies } = this.#options;
     const waitingSinceMs = Date.now();
     for (;;) {
-      const aside = await tablesSetAside(subscriber, queue);
-      const rows = (await getTableList(subscriber, queue)).filter((row) => row.local && !aside.has(row.table_name));
+      const [aside, known] = await Promise.all([tablesSetAside(subscriber, queue), getTableList(subscriber, queue)]);
+      const rows = known.filter((row) => row.local && !aside.has(row.table_name));
       const tables = rows.map((row) => ({ table: row.table_name, state: parseState(row.merge_state) }));
       // A table that got in sync may be what a dropped foreign key waits for.
       const notInSync = tables.filter(({ state }) => state.name !== "ok").length;

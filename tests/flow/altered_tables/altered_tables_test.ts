@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { lendDatabases, type LentDatabase } from "../../harness/pair.ts";
 import { waitFor } from "../../harness/wait_for.ts";
+import { Gate, gateSql } from "../gate.ts";
 import { Job } from "../job.ts";
 import { Writer } from "../writer.ts";
 
@@ -158,6 +159,36 @@ describe("tables that are altered while changes are in flight", () => {
     await paused("guarded", /permission denied/);
     await othersGoOn();
     await subscriber.sql("drop trigger guard on guarded");
+    await heals("guarded");
+  });
+
+  it("a pause that was killed half way is made by the next start", async () => {
+    await subscriber.sql(gateSql({
+      name: "pause",
+      table: "londiste.table_info",
+      condition: "old.merge_state = 'ok' and new.merge_state = 'catching-up'",
+    }));
+    {
+      await using gate = await Gate.close(subscriber, "pause");
+      await provider.sql("alter table moved add half integer; update moved set half = 1");
+      await gate.reached();
+      expect(await job.otherConsumers()).toEqual(["job.copy.public.moved"]);
+      await job.killReplay();
+      expect((await job.states()).get("public.moved")).toBe("ok");
+    }
+    job.startReplay();
+    await paused("moved", /no column "half"/);
+    await othersGoOn();
+    await subscriber.sql("alter table moved add half integer");
+    await heals("moved");
+  });
+
+  it("one that is paused can be copied anew instead: the queue keeps nothing for it any more", async () => {
+    await provider.sql("alter table guarded add much text");
+    await provider.sql("update guarded set much = 'm'");
+    await paused("guarded", /no column "much"/);
+    await subscriber.sql("alter table guarded add much text");
+    await job.run("subscriber", "resync", "conf.ini", "guarded");
     await heals("guarded");
   });
 

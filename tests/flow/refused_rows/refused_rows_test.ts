@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { lendDatabases, type LentDatabase } from "../../harness/pair.ts";
 import { waitFor } from "../../harness/wait_for.ts";
+import { Gate } from "../gate.ts";
 import { Job, size } from "../job.ts";
 import { Writer } from "../writer.ts";
 
@@ -282,6 +283,32 @@ describe("rows that the subscriber refuses", () => {
         String(100 - expected.length),
       );
     }
+  });
+
+  it("are not in quarantine before their batch is marked, and there once after a kill -9 in between", async () => {
+    await subscriber.sql(`create table if not exists public.gate (name text);
+      create function public.pass_with_refusals() returns trigger language plpgsql as $$
+      begin
+        if exists (select from public.gate g where g.name = 'mark')
+           and exists (select from skyq.quarantine q where q.quarantined_at = now()) then
+          perform pg_advisory_xact_lock(4711);
+        end if;
+        return new;
+      end $$;
+      create trigger gate before update on pgq_node.local_state for each row execute function public.pass_with_refusals();
+      alter table pgq_node.local_state enable always trigger gate`);
+    {
+      await using gate = await Gate.close(subscriber, "mark");
+      await provider.sql("insert into plain values (1995, 'bad'), (1996, 'good')");
+      await gate.reached();
+      expect((await held("plain")).filter(({ key }) => key === "id=1995")).toHaveLength(0);
+      expect(await subscriber.sql("select count(*) from plain where id = 1996")).toBe("0");
+      await job.killReplay();
+    }
+    job.startReplay();
+    await job.finished();
+    expect((await held("plain")).filter(({ key }) => key === "id=1995")).toHaveLength(1);
+    expect(await subscriber.sql("select count(*) from plain where id = 1996")).toBe("1");
   });
 
   it("do not stand for a batch that fails as a whole: that one stops the replay, and says so", async () => {
