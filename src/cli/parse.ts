@@ -28,6 +28,11 @@ const PGQADM_COMMANDS: Readonly<Record<string, string>> = {
   unregister: "consumer unregister",
 };
 
+const UPGRADES = 'A pair of Londiste is taken over by "skyq upgrade CONFIG"; "skyq queue upgrade CONFIG" brings the ' +
+  "schemas of one database up to date, those of PgQ 2.1 too.";
+/** Programs and scripts of the originals whose work is done by a command with another name. */
+const SUPERSEDED: Readonly<Record<string, string>> = { "upgrade-2.1": UPGRADES, "skytools_upgrade": UPGRADES };
+
 /**
  * What a line means by the name under which the program was called: `londiste.py` and `pgqadm` put the config first,
  * `pgqd` and `qadmin` have one command only and do not name it.
@@ -62,6 +67,8 @@ export async function parseCommandLine(
 ): Promise<Request> {
   if (argv.length === 0) return { kind: "shortHelp" };
   const words = wordsOf(argv);
+  const superseded = SUPERSEDED[words[0]?.text ?? ""];
+  if (superseded !== undefined) throw usage(`Unknown command '${words[0]!.text}', use --help for help`, superseded);
   if (words[0]?.text === "help") return { kind: "help", topic: helpTopic(words.slice(1), commands) };
 
   // Which words are values of options depends on the command, which is itself one of the words. So every word that

@@ -2,6 +2,7 @@
 import type { Logger } from "../base/log.ts";
 import { SkyqError } from "../base/errors.ts";
 import { SCHEMAS, type SqlSchema } from "../../sql/mod.ts";
+import { isLondiste2, isPgq2 } from "./old_schemas.ts";
 import { one, type Queryable } from "./queryable.ts";
 
 /** The oldest server whose SQL the functions use, as `server_version_num`. */
@@ -75,6 +76,7 @@ async function installInTransaction(db: Queryable, schemas: readonly SqlSchema[]
   await db.query("set local search_path = pg_catalog");
   await db.query("select pg_advisory_xact_lock(hashtext('skyq install'))");
 
+  await requireNoOldSchemas(db, schemas);
   const found = new Map<string, Found>();
   for (const schema of schemas) found.set(schema.name, await look(db, schema));
   await requirePrivilege(db, schemas, found);
@@ -208,6 +210,21 @@ async function requireServer(db: Queryable): Promise<void> {
     hint: `PostgreSQL ${SERVER_VERSION_MIN / 10000} or newer is needed.`,
     facts: { serverVersion: number },
   });
+}
+
+/** Version 2.1 of the originals has schemas of the same names, which are not to be mixed with ours. */
+async function requireNoOldSchemas(db: Queryable, schemas: readonly SqlSchema[]): Promise<void> {
+  const names = schemas.map((schema) => schema.name);
+  if (names.includes("londiste") && await isLondiste2(db)) {
+    throw new SkyqError("refused", "Cannot install schema londiste: there is that of Londiste 2.1", {
+      hint: "`skyq upgrade CONFIG` takes a pair of Londiste 2.1 over.",
+    });
+  }
+  if (names.includes("pgq") && await isPgq2(db)) {
+    throw new SkyqError("refused", "Cannot install schema pgq: there is that of PgQ 2.1", {
+      hint: "`skyq queue upgrade CONFIG` brings it to 3.5; its queues, consumers and events stay.",
+    });
+  }
 }
 
 async function requirePrivilege(db: Queryable, schemas: readonly SqlSchema[], found: Map<string, Found>) {

@@ -6,6 +6,7 @@
 
 import { messageOf, SkyqError } from "../../base/errors.ts";
 import { installSchemasWithin } from "../../db/install.ts";
+import { isPgq2 } from "../../db/old_schemas.ts";
 import { one, type Queryable } from "../../db/queryable.ts";
 import { quoteIdent } from "../../db/quote.ts";
 import type { Transaction } from "../../db/sql.ts";
@@ -25,7 +26,7 @@ import { copyConsumerName } from "../copy/table_copy.ts";
 import { learnFromProvider } from "../nodes/pair.ts";
 import { isAlreadyApplied } from "../replay/open.ts";
 import { OLD_SCHEMA, type Pair, type Side, type UpgradeJob } from "./look.ts";
-import { addCompat2, convertPgq2, isPgq2 } from "./pgq2.ts";
+import { addCompat2, convertPgq2 } from "./pgq2.ts";
 import { refuseRunning, watchLondiste2 } from "./running.ts";
 
 /** What the provider has to know of the subscriber. */
@@ -383,6 +384,14 @@ async function explained(work: Promise<unknown>, side: string): Promise<void> {
 
 async function renameSchema(tx: Transaction, found: string): Promise<void> {
   if (found === OLD_SCHEMA) return;
+  const mixed = await tx.query("select 1 where to_regclass($1) is not null", [`${found}.table_info`]);
+  if (mixed.length > 0) {
+    throw new SkyqError("refused", `Cannot upgrade: schema ${found} holds Londiste 2.1 and 3 side by side`, {
+      hint:
+        "Nodes of Londiste 3 there would lose their tables. Move this queue's tables over to a queue of version 3 with " +
+        "Londiste, or to a queue of skyq's in other databases.",
+    });
+  }
   const taken = await tx.query("select 1 from pg_namespace n where n.nspname = $1", [OLD_SCHEMA]);
   if (taken.length > 0) {
     throw new SkyqError("refused", `Cannot keep schema "${found}" as "${OLD_SCHEMA}": there is one of that name`, {

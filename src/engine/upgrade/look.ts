@@ -48,6 +48,8 @@ export interface Side {
   /** Schema londiste (of version 3) was installed by skyq. */
   readonly isOwn: boolean;
   readonly queues: readonly string[];
+  /** Tells databases from each other. */
+  readonly identity: string;
   /** The job's own. */
   readonly record: UpgradeRecord | null;
 }
@@ -58,13 +60,14 @@ export const OLD_SCHEMA = "londiste_v2";
 /** Reads one side; changes nothing. */
 export async function lookAt(db: Queryable, name: SideName, job: UpgradeJob): Promise<Side> {
   const there = await one<
-    { pgq: boolean; nodes: boolean; records: boolean; migrations: boolean; v2: string | null }
+    { pgq: boolean; nodes: boolean; records: boolean; migrations: boolean; v2: string | null; identity: string }
   >(
     db,
     `select to_regclass('pgq.queue') is not null as pgq,
             to_regprocedure('pgq_node.get_node_info(text)') is not null as nodes,
             to_regclass('skyq.upgrade') is not null as records,
             to_regclass('skyq.migration') is not null as migrations,
+            concat_ws(' ', pg_postmaster_start_time(), current_setting('port'), current_database()) as identity,
             (select s.name from unnest(array['londiste', $1]) with ordinality s (name, nr)
               where to_regclass(s.name || '.subscriber_table') is not null
                 and to_regclass(s.name || '.provider_table') is not null
@@ -91,6 +94,7 @@ export async function lookAt(db: Queryable, name: SideName, job: UpgradeJob): Pr
     londiste2: there.v2,
     isOwn: own.length > 0,
     queues: queues.map((row) => row.queue_name),
+    identity: there.identity,
     record: records[0] ?? null,
   };
 }
@@ -101,6 +105,11 @@ export type Plan = "own" | "done" | "londiste-2.1" | "londiste-3";
 /** @throws {SkyqError} `not-found` when there is nothing to take over, `refused` when the two sides do not belong together */
 export function choosePlan(provider: Side, subscriber: Side, job: UpgradeJob): Plan {
   const { queue } = job;
+  if (provider.identity === subscriber.identity) {
+    throw new SkyqError("refused", "Cannot upgrade: provider_db and subscriber_db name the same database", {
+      hint: "Name the database that is written to in provider_db, the one it is replicated to in subscriber_db.",
+    });
+  }
   if (subscriber.record?.from_version === "2.1" || provider.record?.from_version === "2.1") return "londiste-2.1";
   if (subscriber.record !== null) return "done";
   if (provider.node !== null && subscriber.node !== null) {

@@ -3,20 +3,29 @@
 import { pgq } from "../../../sql/pgq/mod.ts";
 import compat from "../../../sql/pgq/compat_2_1.sql" with { type: "text" };
 import tables from "../../../sql/pgq/from_2_1.sql" with { type: "text" };
+import { SCHEMAS } from "../../../sql/mod.ts";
 import { SkyqError } from "../../base/errors.ts";
-import { recordInstalled } from "../../db/install.ts";
-import type { Queryable } from "../../db/queryable.ts";
-import type { Transaction } from "../../db/sql.ts";
+import type { Logger } from "../../base/log.ts";
+import { during } from "../../db/errors.ts";
+import { type InstallReport, installSchemas, installSchemasWithin, recordInstalled } from "../../db/install.ts";
+import { isLondiste2, isPgq2 } from "../../db/old_schemas.ts";
+import type { SqlConnection, Transaction } from "../../db/sql.ts";
 
-/** Whether schema pgq is that of PgQ 2.1. */
-export async function isPgq2(db: Queryable): Promise<boolean> {
-  const rows = await db.query(
-    `select 1 from pg_catalog.pg_class c
-      where c.oid = to_regclass('pgq.queue')
-        and not exists (select 1 from pg_catalog.pg_attribute a
-                         where a.attrelid = c.oid and a.attname = 'queue_disable_insert' and not a.attisdropped)`,
-  );
-  return rows.length > 0;
+/**
+ * Brings the schemas of a database with queues up to this version, those of PgQ 2.1 as well. Where Londiste 2.1 is at
+ * work its schema stays, and it goes on with PgQ 3.5.
+ */
+export async function upgradeQueues(db: SqlConnection, log: Logger): Promise<InstallReport> {
+  const schemas = await isLondiste2(db) ? SCHEMAS.filter((schema) => schema.name !== "londiste") : SCHEMAS;
+  if (!await isPgq2(db)) return await installSchemas(db, { log, schemas });
+  return await db.transaction(async (tx) => {
+    await tx.exec("set transaction isolation level read committed");
+    log.info("Upgrading pgq from 2.1 to 3.5");
+    await convertPgq2(tx);
+    const report = await installSchemasWithin(tx, { log, schemas });
+    await addCompat2(tx);
+    return report;
+  });
 }
 
 /**
@@ -27,7 +36,8 @@ export async function isPgq2(db: Queryable): Promise<boolean> {
  * Locks: access exclusive on pgq.queue and others, so that who writes events waits.
  */
 export async function convertPgq2(tx: Transaction): Promise<void> {
-  await tx.exec(tables);
+  // Every open transaction that has written an event has to end first.
+  await during("Cannot upgrade schema pgq", tx.exec(tables));
   await tx.exec("savepoint skyq_function");
   for (const text of pgq.functions) {
     try {

@@ -41,7 +41,12 @@ export async function otherConsumers(provider: Queryable, queue: string): Promis
  */
 export async function swapTriggers(provider: SqlConnection, job: UpgradeJob): Promise<void> {
   const { queue, log } = job;
-  const triggers = await oldTriggers(provider, queue);
+  await warnOfUncaptured(provider, job);
+  const all = await oldTriggers(provider, queue);
+  for (const trigger of all.filter((trigger) => trigger.enabled === "D")) {
+    log.warning(`${trigger.table_name}: its trigger is disabled, and stays so: its changes are not replicated`);
+  }
+  const triggers = all.filter((trigger) => trigger.enabled !== "D");
   if (triggers.length === 0) return;
   const others = await otherConsumers(provider, queue);
   if (others.length > 0) {
@@ -151,6 +156,22 @@ async function oldTriggers(provider: Queryable, queue: string): Promise<OldTrigg
       order by t.nr`,
     [queue],
   );
+}
+
+async function warnOfUncaptured(provider: Queryable, { queue, log }: UpgradeJob): Promise<void> {
+  const rows = await provider.query<{ table_name: string }>(
+    `select t.table_name from londiste.table_info t
+      where t.queue_name = $1 and t.local
+        and not exists (select 1 from skyq._queue_triggers(londiste.find_table_oid(t.table_name)) g where g.queue_name = $1)
+      order by t.nr`,
+    [queue],
+  );
+  for (const { table_name: table } of rows) {
+    log.warning(`${table}: there is no trigger on it, its changes are not replicated`);
+    log.info(
+      `hint: skyq provider remove CONFIG ${table}, then provider add and subscriber add bring it back, by a copy`,
+    );
+  }
 }
 
 /** What skyq's trigger has to be told so that it logs what the old one logged. */

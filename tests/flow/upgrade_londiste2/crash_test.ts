@@ -36,7 +36,7 @@ describe("upgrade of Londiste 2.1 on PgQ 3.5", () => {
     async () => {
       const [provider, subscriber] = await lendDatabases(2);
       const pair = { provider, subscriber };
-      await makeProvider(provider, ["job"], PGQ_35);
+      await makeProvider(provider, ["job"], { pgq: PGQ_35 });
       await makeSubscriber(subscriber);
       await using _ticker = new Ticker2(provider, 3);
       await using job = new Job({

@@ -31,9 +31,32 @@ export interface Pair {
 export const PGQ_35 = "create extension pgq; create function pgq.logtriga() returns trigger language c " +
   "as '$libdir/pgq_triggers', 'pgq_logtriga';";
 
-/** @param pgq the SQL that makes schema pgq, that of 2.1 when not given */
-export async function makeProvider(provider: LentDatabase, consumers: readonly string[], pgq = pgq21): Promise<void> {
-  await provider.sql(`${SCHEMA} ${pgq} ${londiste21} ${FILL}
+/** A role that owns all it needs, and may do little else. */
+export const PLAIN_ROLE = "skyq_upgrader";
+
+/** Lets the plain role of a database make and own what follows. */
+export async function allowPlainRole(database: LentDatabase): Promise<void> {
+  await database.sql(`
+    do $$ begin create role ${PLAIN_ROLE} login; exception when duplicate_object or unique_violation then null; end $$;
+    grant create on database ${database.name} to ${PLAIN_ROLE};
+    grant create on schema public to ${PLAIN_ROLE};
+    do $$ begin
+      if current_setting('server_version_num')::int >= 150000 then
+        execute 'grant set on parameter session_replication_role to ${PLAIN_ROLE}';
+      end if;
+    end $$`);
+}
+
+/**
+ * @param pgq the SQL that makes schema pgq, that of 2.1 when not given
+ * @param role who owns all of it
+ */
+export async function makeProvider(
+  provider: LentDatabase,
+  consumers: readonly string[],
+  { pgq = pgq21, role = "postgres" }: { pgq?: string; role?: string } = {},
+): Promise<void> {
+  await provider.sql(`set role ${role}; ${SCHEMA} ${pgq} ${londiste21} ${FILL}
     select pgq.create_queue('q');
     update pgq.queue set queue_ticker_max_lag = '0.1 s', queue_ticker_idle_period = '1 s';
     ${
@@ -46,8 +69,8 @@ export async function makeProvider(provider: LentDatabase, consumers: readonly s
   for (const consumer of consumers) await provider.sql(`select pgq.register_consumer('q', '${consumer}')`);
 }
 
-export async function makeSubscriber(subscriber: LentDatabase): Promise<void> {
-  await subscriber.sql(`${SCHEMA} ${londiste21}
+export async function makeSubscriber(subscriber: LentDatabase, role = "postgres"): Promise<void> {
+  await subscriber.sql(`set role ${role}; ${SCHEMA} ${londiste21}
     create function public.mark() returns trigger language plpgsql as 'begin return new; end';
     insert into londiste.subscriber_seq (queue_name, seq_name) values ('q', 'public.synced_id_seq');
     alter table child drop constraint child_parent_fkey;
@@ -86,7 +109,8 @@ export async function register({ subscriber }: Pair, ...tables: string[]): Promi
 export function commitGate(change: "insert or update" | "delete"): string {
   return gateSql({ name: "unused", table: "pgq.queue", condition: "false" }) +
     `create constraint trigger "gate commit" after ${change} on pgq.subscription
-       deferrable initially deferred for each row execute function public.pass_gate('commit')`;
+       deferrable initially deferred for each row execute function public.pass_gate('commit');
+     grant select on public.gate to public`;
 }
 
 export async function triggersOf(db: LentDatabase, table: string): Promise<string[]> {

@@ -37,6 +37,9 @@ describe("upgrade of a provider with two subscribers", () => {
     await using writer = new Writer(provider, change);
     {
       await using old = new Replay2({ provider, subscriber: second }, { queue: "q", consumer: "job2" });
+      // Schema pgq alone: the daemons of 2.1 go on.
+      expect(await run("queue", "upgrade", "conf.ini")).toMatch(/Upgrading pgq from 2.1 to 3.5/);
+      await old.finished();
       expect(await run("upgrade", "conf.ini")).toMatch(/Triggers stay as they are: job2 read/);
       expect(await triggersOf(provider, "synced")).toEqual(["pgq.logtriga"]);
       job.startReplay();

@@ -8,6 +8,7 @@ import { Job } from "../job.ts";
 import { Writer } from "../writer.ts";
 import { Replay2, Ticker2 } from "./daemon2.ts";
 import {
+  allowPlainRole,
   change,
   commitGate,
   copied,
@@ -15,6 +16,7 @@ import {
   equal,
   makeProvider,
   makeSubscriber,
+  PLAIN_ROLE,
   register,
   schemas,
   TABLES,
@@ -25,10 +27,21 @@ describe("upgrade of Londiste 2.1", () => {
   it("carries everything over, is finished after kill -9 between the sides, and is undone", async () => {
     const [provider, subscriber] = await lendDatabases(2);
     const pair = { provider, subscriber };
-    await makeProvider(provider, ["job"]);
-    await makeSubscriber(subscriber);
+    await allowPlainRole(provider);
+    await allowPlainRole(subscriber);
+    await makeProvider(provider, ["job"], { role: PLAIN_ROLE });
+    await makeSubscriber(subscriber, PLAIN_ROLE);
     await using _ticker = new Ticker2(provider);
-    await using job = new Job({ ...pair, settings: { ticker: "off", exception_sleep: "1" } });
+    await using job = new Job({
+      ...pair,
+      settings: {
+        provider_db: provider.dsn(PLAIN_ROLE),
+        subscriber_db: subscriber.dsn(PLAIN_ROLE),
+        lock_timeout: "2",
+        ticker: "off",
+        exception_sleep: "1",
+      },
+    });
     await using writer = new Writer(provider, change);
     await register(pair, "synced", "child", "narrow", "meeting", "fresh");
     for (const table of ["synced", "child", "narrow"]) await copyTable(pair, table, "ok");
@@ -61,6 +74,28 @@ describe("upgrade of Londiste 2.1", () => {
         /Position: tick \d+[^]*3 ok, 1 catching-up, 1 to be copied[^]*Sequences: 1; pending foreign keys: 1, triggers: 1[^]*Nothing was changed/,
       ),
     });
+    expect([await schemas(provider), await schemas(subscriber)]).toEqual(before);
+
+    // What would mix the schemas is refused; what cannot have its locks changes nothing.
+    const install = await job.try("provider", "install", "conf.ini");
+    expect({ code: install.code, stderr: install.stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(/there is that of Londiste 2.1[^]*skyq upgrade CONFIG/),
+    });
+    {
+      await provider.sql("create table public.gate (name text)");
+      await using lock = await Gate.close(provider, "none");
+      const writing = provider.sql("begin; insert into synced values (-1); select pg_advisory_xact_lock(4711); commit")
+        .catch(() => {});
+      const held = await job.try("upgrade", "conf.ini");
+      expect({ code: held.code, stderr: held.stderr }).toEqual({
+        code: 5,
+        stderr: expect.stringMatching(/Cannot upgrade schema pgq: canceling statement due to lock timeout/),
+      });
+      await lock[Symbol.asyncDispose]();
+      await writing;
+    }
+    await provider.sql("drop table public.gate");
     expect([await schemas(provider), await schemas(subscriber)]).toEqual(before);
 
     // Killed when the subscriber is done and the provider is not.
@@ -97,6 +132,9 @@ describe("upgrade of Londiste 2.1", () => {
       code: 0,
       stderr: expect.stringMatching(/skyq's now/),
     });
+
+    await job.run("provider", "install", "conf.ini");
+    await job.run("subscriber", "install", "conf.ini");
 
     const replay = job.startReplay();
     await job.allOk();

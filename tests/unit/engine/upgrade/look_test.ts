@@ -16,7 +16,7 @@ const job: UpgradeJob = {
 };
 
 function side(name: "provider" | "subscriber", what: Partial<Side> = {}): Side {
-  return { name, node: null, londiste2: null, isOwn: false, queues: [], record: null, ...what };
+  return { name, node: null, londiste2: null, isOwn: false, queues: [], identity: name, record: null, ...what };
 }
 
 function node(type: "root" | "leaf"): NodeInfo {
@@ -53,6 +53,7 @@ describe("choosePlan()", () => {
   it("says what is missing on which side", () => {
     const none = { provider: side("provider", { queues: ["a", "b"] }), subscriber: side("subscriber") };
     expect(() => choosePlan(none.provider, none.subscriber, job)).toThrow(/Nothing to upgrade: neither database/);
+    expect(() => choosePlan(none.provider, side("subscriber", { identity: "provider" }), job)).toThrow(/same database/);
     expect(() => choosePlan(side("provider", { londiste2: "londiste" }), none.subscriber, job)).toThrow(
       /the subscriber has no schema of Londiste 2.1/,
     );
