@@ -174,9 +174,11 @@ export function makePlan(
   const updated = columns.filter((column) => !column.skip || column.key);
   const keys = columns.filter((column) => column.key);
   const values = inserted.filter((column) => !column.key);
-  // A key may become another value that is equal to it: 1.0 to 1.00.
-  const changed = inserted.filter((column) => !column.key || !target.columns.get(column.name)!.isCanonicalText);
   const of = (column: ShapeColumn): TargetColumn => target.columns.get(column.name)!;
+  // A key may become another value that is equal to it: 1.0 to 1.00.
+  const changed = inserted.filter((column) => !of(column).isFixed && (!column.key || !of(column).isCanonicalText));
+  // No update may set these; a row of which one did change (`set id = default`) goes and comes back.
+  const fixed = values.filter((column) => of(column).isFixed);
   const list = (some: readonly ShapeColumn[], text: (column: ShapeColumn, index: number) => string, glue = ", ") =>
     some.map(text).join(glue);
   const ident = (column: ShapeColumn) => quoteIdent(column.name);
@@ -191,6 +193,44 @@ export function makePlan(
       list(inserted, (column) => `$${nth(some, column)}`)
     })${!upsert ? "" : ` on conflict (${list(keys, ident)}) do ${onConflict}`}`;
 
+  // The cast tells the parameter's type where the operator does not: rows are compared as records.
+  const keyIs = (some: readonly ShapeColumn[]) =>
+    list(keys, (column) => `t.${ident(column)} = $${nth(some, column)}::${of(column).castType}`, " and ");
+  const sameFixed = list(
+    fixed,
+    (column) => `t.${ident(column)} is not distinct from $${nth(updated, column)}`,
+    " and ",
+  );
+  /** Takes the row away when its fixed columns become others; `back` brings it again, with what events do not tell. */
+  const gone = () =>
+    `with gone as (delete from ${target.onlySql} as t where ${keyIs(updated)} and not (${sameFixed}) returning t.*)`;
+  const back = () => {
+    const rest = [...target.columns.values()]
+      .filter(({ name, isGenerated }) => !isGenerated && !inserted.some((column) => column.name === name))
+      .map(({ name }) => quoteIdent(name));
+    const columnList = [...inserted.map(ident), ...rest].join(", ");
+    const valueList = [
+      ...inserted.map((column) => `$${nth(updated, column)}::${of(column).castType}`),
+      ...rest.map((name) => `gone.${name}`),
+    ].join(", ");
+    return `back as (insert into ${target.sql} (${columnList}) overriding system value select ${valueList} from gone)`;
+  };
+  // Where nothing is to be changed, a column that stays as it is tells whether there is such a row.
+  const idle = [...keys.map(of), ...target.columns.values()].find(({ isGenerated, isFixed }) =>
+    !isGenerated && !isFixed
+  );
+  const setOne = changed.length > 0
+    ? list(changed, (column) => `${ident(column)} = $${nth(updated, column)}`)
+    : idle === undefined
+    ? null
+    : `${quoteIdent(idle.name)} = t.${quoteIdent(idle.name)}`;
+  const updateRow = setOne === null
+    // A table of nothing but an identity: its rows cannot be updated at all.
+    ? `delete from ${target.onlySql} as t where ${keyIs(updated)} and false`
+    : fixed.length === 0
+    ? `update ${target.onlySql} as t set ${setOne} where ${keyIs(updated)}`
+    : `${gone()}, ${back()} update ${target.onlySql} as t set ${setOne} where ${keyIs(updated)} and ${sameFixed}`;
+
   const prefix = `skyq_${++planCount}`;
   const unnest = (some: readonly ShapeColumn[]) =>
     `unnest(${list(some, (_, i) => `$${i + 1}::pg_catalog.text[]`)}) as s(${list(some, (_, i) => `c${i + 1}`)})`;
@@ -203,7 +243,7 @@ export function makePlan(
     columns,
     keyNames,
     copySql: `copy ${target.sql} (${list(inserted, ident)}) from stdin`,
-    updateMany: values.length === 0 ? null : {
+    updateMany: values.length === 0 || fixed.length > 0 ? null : {
       name: `${prefix}_um`,
       sql: `update ${target.onlySql} as t set ${
         list(values, (column) => `${ident(column)} = s.c${nth(updated, column)}::${of(column).castType}`)
@@ -220,22 +260,14 @@ export function makePlan(
     updateOne: {
       name: `${prefix}_u`,
       // Every parameter must appear, so that its type is known: keys stand in the condition, values in the list.
-      sql: upsert
-        ? insertOf(updated)
-        : `update ${target.onlySql} as t set ${
-          changed.length === 0
-            ? `${ident(keys[0]!)} = t.${ident(keys[0]!)}`
-            : list(changed, (column) => `${ident(column)} = $${nth(updated, column)}`)
-        } where ${list(keys, (column) => `t.${ident(column)} = $${nth(updated, column)}`, " and ")}`,
+      sql: upsert ? insertOf(updated) : updateRow,
     },
     deleteOne: {
       name: `${prefix}_d`,
-      sql: `delete from ${target.onlySql} as t where ${
-        list(keys, (column, i) => `t.${ident(column)} = $${i + 1}`, " and ")
-      }`,
+      sql: `delete from ${target.onlySql} as t where ${keyIs(keys)}`,
     },
     hasCanonicalKey: keys.every((column) => of(column).isCanonicalText),
-    mustBeOrdered: keys.some((column) => !of(column).isCanonicalText) ||
+    mustBeOrdered: fixed.length > 0 || keys.some((column) => !of(column).isCanonicalText) ||
       updated.some((column) => of(column).hasOwnTextCast),
   };
 }

@@ -14,6 +14,8 @@ export interface TargetColumn {
   readonly hasOwnTextCast: boolean;
   /** GENERATED ALWAYS AS (…) STORED: computed here, never written. */
   readonly isGenerated: boolean;
+  /** GENERATED ALWAYS AS IDENTITY: an insert may override it, an update may not set it. */
+  readonly isFixed: boolean;
 }
 
 export interface TargetTable {
@@ -37,7 +39,7 @@ const CANONICAL_TYPES = ["int2", "int4", "int8", "oid", "bool", "uuid", "text", 
 /** What of a table `c` a plan depends on, as text. */
 const FINGERPRINT = `c.oid::text || ' ' || c.relkind::text || (
   select pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', f.attnum, f.attname, f.atttypid, f.atttypmod,
-                                                                   f.attcollation, f.attgenerated), ','
+                                                                   f.attcollation, f.attgenerated, f.attidentity), ','
                                               order by f.attnum))
     from pg_catalog.pg_attribute f where f.attrelid = c.oid and f.attnum > 0 and not f.attisdropped)`;
 
@@ -66,6 +68,7 @@ export async function readTargetTable(db: Queryable, fullName: string): Promise<
     is_canonical: boolean;
     has_own_cast: boolean;
     is_generated: boolean;
+    is_fixed: boolean;
   }>(
     `select c.relkind::text as relkind, ${FINGERPRINT} as fingerprint, a.attname as column_name, tn.nspname as cast_schema, t.typname as cast_name,
               coalesce((bt.typname = any ($3) and bt.typnamespace = 'pg_catalog'::regnamespace
@@ -75,7 +78,7 @@ export async function readTargetTable(db: Queryable, fullName: string): Promise<
               exists (select 1 from pg_catalog.pg_cast pc
                        where pc.castsource = 'pg_catalog.text'::regtype and pc.casttarget = t.oid
                          and pc.castmethod = 'f' and pc.oid >= 16384) as has_own_cast,
-              a.attgenerated <> '' as is_generated
+              a.attgenerated <> '' as is_generated, a.attidentity = 'a' as is_fixed
          from pg_catalog.pg_class c
          join pg_catalog.pg_namespace n on n.oid = c.relnamespace
          join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -104,6 +107,7 @@ export async function readTargetTable(db: Queryable, fullName: string): Promise<
       isCanonicalText: row.is_canonical,
       hasOwnTextCast: row.has_own_cast,
       isGenerated: row.is_generated,
+      isFixed: row.is_fixed,
     }])),
   };
 }

@@ -10,6 +10,7 @@ function column(name: string, more: Partial<TargetColumn> = {}): [string, Target
     isCanonicalText: true,
     hasOwnTextCast: false,
     isGenerated: false,
+    isFixed: false,
     ...more,
   }];
 }
@@ -28,8 +29,10 @@ describe("makePlan()", () => {
   it("quotes names and gives each statement the parameters the codec sends", () => {
     const plan = makePlan("public.t", target(column('I"d'), column("v")), ["v", 'I"d'], ['I"d']);
     expect(plan.copySql).toBe('copy "public"."t" ("v", "I""d") from stdin');
-    expect(plan.updateOne.sql).toBe('update only "public"."t" as t set "v" = $1 where t."I""d" = $2');
-    expect(plan.deleteOne.sql).toBe('delete from only "public"."t" as t where t."I""d" = $1');
+    expect(plan.updateOne.sql).toBe(
+      'update only "public"."t" as t set "v" = $1 where t."I""d" = $2::"pg_catalog"."int4"',
+    );
+    expect(plan.deleteOne.sql).toBe('delete from only "public"."t" as t where t."I""d" = $1::"pg_catalog"."int4"');
     expect(plan.updateMany!.sql).toContain('set "v" = s.c1::"pg_catalog"."int4"');
     expect(plan.updateMany!.sql).toContain('where t."I""d" = s.c2::"pg_catalog"."int4"');
   });
