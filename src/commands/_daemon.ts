@@ -1,12 +1,12 @@
 // What the daemons share: options that follow the config when it is read again.
 
-import { SkyqError } from "../base/errors.ts";
+import { messageOf, SkyqError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { Backoff, sleep } from "../base/time.ts";
 import type { CommandContext } from "../cli/command.ts";
 import type { Target } from "../db/target.ts";
-import type { ClusterOptions, TickerOptions } from "../engine/ticker/ticker.ts";
-import { toMs } from "./_pair.ts";
+import { type ClusterOptions, runTicker, type TickerOptions } from "../engine/ticker/ticker.ts";
+import { providerTarget, toMs } from "./_pair.ts";
 
 /**
  * Runs a daemon. With `wait_for_servers` one that cannot reach a server at its start tries again, after growing pauses,
@@ -104,6 +104,38 @@ function commonOptions(ctx: CommandContext, own: OwnOptions): Omit<TickerOptions
     },
     get reloadCount() {
       return reloads.count;
+    },
+  };
+}
+
+/** The own ticker of a replay or copy: it gives way to any other, and takes over when that one ends. */
+export async function tickBeside(ctx: CommandContext, beside: "replay" | "copy", signal: AbortSignal): Promise<void> {
+  const { config, log } = ctx;
+  if (config.get("ticker") === "off") return;
+  try {
+    await runTicker(tickerOptions(ctx, {
+      log: besideLog(log, beside),
+      target: () => providerTarget(ctx.config),
+      statsPeriodMs: () => toMs(ctx.config.get("keepalive_stats")),
+      signal,
+      whenTaken: config.get("ticker") === "on" && beside === "replay" ? "fail" : "stand-by",
+      ready: () => log.info("Ticking the queue"),
+    }));
+  } catch (error) {
+    log.error(`No ticker runs beside this ${beside}: ${messageOf(error)}`);
+  }
+}
+
+/** A replay's log is about the replay: the ticker beside it says that it is one, and is silent when it counted nothing. */
+function besideLog(log: Logger, beside: string): Logger {
+  const named = (message: string) => `Beside the ${beside}: ${message}`;
+  return {
+    ...log,
+    warning: (message) => log.warning(named(message)),
+    error: (message) => log.error(named(message)),
+    critical: (message) => log.critical(named(message)),
+    stat(values) {
+      if (Object.values(values).some((value) => value !== 0)) log.stat(values);
     },
   };
 }

@@ -11,6 +11,11 @@ export function toMs(seconds: number): number {
   return Math.round(seconds * 1000);
 }
 
+/** MiB of the config as the bytes of the code. */
+export function toBytes(mb: number): number {
+  return Math.round(mb * 1024 * 1024);
+}
+
 export function providerTarget(config: Config): Target {
   return parseTarget(withTimeout(config, config.need("provider_db")));
 }

@@ -163,6 +163,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     group: "Replication",
+    name: "copy",
+    summary: "Copy one table now, in the foreground, or go on with its copy",
+    load: () => import("./copy.ts").then((module) => module.copy),
+  },
+  {
+    group: "Replication",
     name: "compare",
     summary: "Compare the rows of tables on both sides",
     load: () => import("./compare.ts").then((module) => module.compare),

@@ -1,5 +1,4 @@
 import { messageOf } from "../base/errors.ts";
-import type { Logger } from "../base/log.ts";
 import { type CommandContext, defineCommand } from "../cli/command.ts";
 import type { Pair } from "../engine/nodes/choice.ts";
 import { requireLeaf, requireRoot } from "../engine/nodes/pair.ts";
@@ -7,10 +6,9 @@ import { resetPosition, rewindQueue } from "../engine/nodes/position.ts";
 import { takeJobLock } from "../engine/replay/job_lock.ts";
 import type { ErrorPolicy } from "../engine/replay/refusal.ts";
 import { type ReplayOptions, runReplay } from "../engine/replay/worker.ts";
-import { runTicker } from "../engine/ticker/ticker.ts";
-import { countReloads, tickerOptions, whenReachable } from "./_daemon.ts";
+import { countReloads, tickBeside, whenReachable } from "./_daemon.ts";
 import { errorPolicy } from "./_policy.ts";
-import { providerTarget, subscriberTarget, toMs, withPair } from "./_pair.ts";
+import { providerTarget, subscriberTarget, toBytes, toMs, withPair } from "./_pair.ts";
 
 export const replay = defineCommand({
   name: "replay",
@@ -40,7 +38,7 @@ export const replay = defineCommand({
     try {
       await whenReachable(ctx, (ready) =>
         runReplay(replayOptions(ctx, () => {
-          ticking ??= tickBeside(ctx, end.signal);
+          ticking ??= tickBeside(ctx, "replay", end.signal);
           return ready();
         })));
     } finally {
@@ -96,7 +94,7 @@ function replayOptions(ctx: CommandContext, ready: ReplayOptions["ready"]): Repl
       return ctx.config.get("copy_connections");
     },
     get copyChunkBytes() {
-      return toMebibytes(ctx.config.get("copy_chunk_mb"));
+      return toBytes(ctx.config.get("copy_chunk_mb"));
     },
     get arenaBytes() {
       return arenaBytesWithin(ctx.config.get("memory_mb"));
@@ -108,11 +106,6 @@ function replayOptions(ctx: CommandContext, ready: ReplayOptions["ready"]): Repl
       return reloads.count;
     },
   };
-}
-
-/** MiB of the config as the bytes of the code. */
-function toMebibytes(mb: number): number {
-  return Math.max(1, Math.round(mb * 1024 * 1024));
 }
 
 /** The policy as the config has it; after a reload that cannot be understood the one before. */
@@ -131,36 +124,4 @@ function policyAfterReloads(ctx: CommandContext): () => ErrorPolicy {
 /** A codec takes about 3.6 times its arena. @param memoryMb bound for the whole, in MiB */
 function arenaBytesWithin(memoryMb: number): number {
   return Math.max(1, Math.floor(memoryMb / 4)) * 1024 * 1024;
-}
-
-/** The replay's own ticker: it gives way to any other, and takes over when that one ends. */
-async function tickBeside(ctx: CommandContext, signal: AbortSignal): Promise<void> {
-  const { config, log } = ctx;
-  if (config.get("ticker") === "off") return;
-  try {
-    await runTicker(tickerOptions(ctx, {
-      log: besideLog(log),
-      target: () => providerTarget(ctx.config),
-      statsPeriodMs: () => toMs(ctx.config.get("keepalive_stats")),
-      signal,
-      whenTaken: config.get("ticker") === "on" ? "fail" : "stand-by",
-      ready: () => log.info("Ticking the queue"),
-    }));
-  } catch (error) {
-    log.error(`No ticker runs beside this replay: ${messageOf(error)}`);
-  }
-}
-
-/** A replay's log is about the replay: the ticker beside it says that it is one, and is silent when it counted nothing. */
-function besideLog(log: Logger): Logger {
-  const named = (message: string) => `Beside the replay: ${message}`;
-  return {
-    ...log,
-    warning: (message) => log.warning(named(message)),
-    error: (message) => log.error(named(message)),
-    critical: (message) => log.critical(named(message)),
-    stat(values) {
-      if (Object.values(values).some((value) => value !== 0)) log.stat(values);
-    },
-  };
 }

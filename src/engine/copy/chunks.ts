@@ -3,6 +3,7 @@
 
 import { SkyqError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
+import { AtMostEvery } from "../../base/time.ts";
 import { during } from "../../db/errors.ts";
 import type { Queryable } from "../../db/queryable.ts";
 import { quoteFullName } from "../../db/quote.ts";
@@ -73,6 +74,9 @@ export interface Connections {
   readonly subscriber: WireConnection;
 }
 
+/** How often the log tells how far a copy is. */
+const PROGRESS_PERIOD_MS = 30_000;
+
 export interface ChunkLoad extends CopyId {
   readonly dest: string;
   readonly lockTimeoutMs: number;
@@ -110,13 +114,15 @@ export async function loadChunks(first: Connections, load: ChunkLoad): Promise<v
     }),
   );
 
+  const progress = new AtMostEvery(PROGRESS_PERIOD_MS);
+  progress.allows(load.dest); // not at once
   let failure: { error: unknown } | null = null;
   const loadSome = async (connections: Connections) => {
     for (;;) {
       if (failure !== null || load.signal.aborted) return;
       const chunk = chunks.shift();
       if (chunk === undefined) return;
-      await loadChunk(connections, load, { ...chunk, list, sourceFile });
+      await loadChunk(connections, { ...load, progress }, { ...chunk, list, sourceFile });
     }
   };
   const work = async (nth: number) => {
@@ -147,7 +153,7 @@ export async function loadChunks(first: Connections, load: ChunkLoad): Promise<v
 /** One chunk, in one transaction on each side. */
 async function loadChunk(
   { provider, subscriber }: Connections,
-  load: ChunkLoad,
+  load: ChunkLoad & { progress: AtMostEvery },
   chunk: Chunk & { list: string; sourceFile: bigint | null },
 ): Promise<void> {
   const { queue, table, dest, log } = load;
@@ -163,6 +169,8 @@ async function loadChunk(
       sourceSql: `copy (select ${chunk.list} from only ${quoteFullName(table)} where ${chunk.condition}) to stdout`,
       destSql: `copy ${quoteFullName(dest)} (${chunk.list}) from stdin`,
     });
+    // Nobody waits for the provider's table while the subscriber commits.
+    await provider.exec("rollback");
     const marked = await subscriber.query<{ chunk_id: bigint }>(
       `update skyq.copy_chunk c set loaded_at = pg_catalog.now(), rows_copied = $4, bytes_copied = $5
         where c.chunk_id = $3 and c.loaded_at is null
@@ -180,11 +188,15 @@ async function loadChunk(
     );
     await subscriber.exec("commit");
     log.debug(`${dest}: chunk ${chunk.chunk_id}: ${counted.bytes} bytes, ${counted.rows} rows`);
+    if (load.progress.allows(dest)) {
+      const { loaded, all, rows } = await countChunks(subscriber, load);
+      log.info(`${dest}: ${loaded} of ${all} chunks, ${rows} rows`);
+    }
   } catch (error) {
     if (!subscriber.isClosed) await subscriber.exec("rollback").catch(() => {});
     throw error;
   } finally {
-    if (!provider.isClosed) await provider.exec("rollback").catch(() => {});
+    if (!provider.isClosed && provider.transactionStatus !== "I") await provider.exec("rollback").catch(() => {});
   }
 }
 

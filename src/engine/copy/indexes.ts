@@ -150,13 +150,21 @@ const isKeyIndex = (columns: string) =>
  * What keeps events from being applied to rows that may be there or not (`Path.upsert`), null when nothing does.
  * @param key columns of the events' key
  */
-export async function whyNoUpsert(db: Queryable, dest: string, key: readonly string[]): Promise<string | null> {
+export async function whyNoUpsert(
+  db: Queryable,
+  { queue, table, dest }: IndexesOf,
+  key: readonly string[],
+): Promise<string | null> {
   const { schema, name } = splitName(dest);
   const rows = await db.query<
-    { has_key: boolean; has_identity: boolean; has_computed_key: boolean; identity: string | null }
+    { is_plain: boolean; has_key: boolean; has_identity: boolean; has_computed_key: boolean; identity: string | null }
   >(
-    `select c.relkind = 'r' and exists (select from pg_catalog.pg_index i
-                                         where i.indrelid = c.oid and i.indisvalid and ${isKeyIndex("$3")}) as has_key,
+    `select c.relkind = 'r' as is_plain, exists (select from pg_catalog.pg_index i
+                                         where i.indrelid = c.oid and i.indisvalid and ${isKeyIndex("$3")})
+              -- or there will be one again
+              or exists (select from skyq.pending_index p
+                          where p.queue_name = $4 and p.table_name = $5 and p.dest_table = $6
+                            and p.key_columns @> $3::text[] and p.key_columns <@ $3::text[]) as has_key,
             exists (select from pg_catalog.pg_attribute a
                      where a.attrelid = c.oid and a.attidentity = 'a' and a.attname::text <> all ($3)) as has_identity,
             exists (select from pg_catalog.pg_attribute a
@@ -165,10 +173,11 @@ export async function whyNoUpsert(db: Queryable, dest: string, key: readonly str
               where i.indrelid = c.oid and i.indisreplident and not ${isKeyIndex("$3")}) as identity
        from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
       where n.nspname = $1 and c.relname = $2`,
-    [schema, name, key],
+    [schema, name, key, queue, table, dest],
   );
   const found = rows[0];
   if (found === undefined) return null; // whoever loads says so
+  if (!found.is_plain) return "the subscriber's table is partitioned";
   if (!found.has_key) return "the subscriber's table has no unique index over the provider's primary key";
   if (found.has_identity) return "a column GENERATED ALWAYS AS IDENTITY cannot be set by an update";
   if (found.has_computed_key) return "a column of its key is generated";

@@ -13,7 +13,7 @@ import { forceTick, getConsumerInfo, registerConsumer, tickSnapshot, unregisterC
 import { getConsumerState, registerTargetConsumer, unregisterTargetConsumer } from "../../queue/pgq_node.ts";
 import { replayBatch } from "../replay/batch.ts";
 import { openProvider, openSubscriber } from "../replay/connections.ts";
-import { takeSessionLock } from "../replay/job_lock.ts";
+import { isReplayRunning, takeSessionLock } from "../replay/job_lock.ts";
 import { type OpenBatch, openBatch } from "../replay/open.ts";
 import type { Path } from "../replay/path.ts";
 import type { ErrorPolicy } from "../replay/refusal.ts";
@@ -54,6 +54,8 @@ export interface TableCopyOptions {
   readonly policy?: ErrorPolicy;
   /** How long to wait for another session that has this copy in hand; null: until the signal aborts. */
   readonly patienceMs: number | null;
+  /** End when the table waits for the replay and none runs. */
+  readonly leaveWaiting?: boolean;
 }
 
 /** A table that catches up is out of the others' way already: there is nothing to set aside. */
@@ -202,6 +204,13 @@ class TableCopy implements AsyncDisposable {
           break;
         }
         case "wait":
+          if (
+            this.#options.leaveWaiting && state.name === "wanna-sync" &&
+            !await isReplayRunning(subscriber, this.#options)
+          ) {
+            log.info(`${table}: copied; the next replay takes it over`);
+            return;
+          }
           await sleep(POLL_MS, signal);
           break;
         default:
@@ -298,7 +307,7 @@ class TableCopy implements AsyncDisposable {
     if ("reason" in plan) return plan;
     // Rows that are there already may have any key.
     if (skipsTruncate(row)) return { reason: "the rows that are there are kept" };
-    const reason = await whyNoUpsert(this.#path.subscriber, dest, plan.key);
+    const reason = await whyNoUpsert(this.#path.subscriber, { queue, table, dest }, plan.key);
     return reason === null ? plan : { reason };
   }
 
@@ -457,7 +466,7 @@ class TableCopy implements AsyncDisposable {
         ? `insert into skyq.copy_state as s (queue_name, table_name, started_at) values ($1, $2, now())
            on conflict (queue_name, table_name) do update
               set started_at = now(), finished_at = null, rows_copied = 0, bytes_copied = 0`
-        : `update skyq.copy_state s set finished_at = now(), rows_copied = $3, bytes_copied = $4, error = null, error_time = null
+        : `update skyq.copy_state s set finished_at = clock_timestamp(), rows_copied = $3, bytes_copied = $4, error = null, error_time = null
             where s.queue_name = $1 and s.table_name = $2`,
       result === null
         ? [this.#options.queue, this.#options.table]

@@ -293,6 +293,13 @@ export async function removeSubscriberTables(
     await db.transaction(async (tx) => {
       await localRemoveTable(tx, queue, table);
       await tx.query("select skyq.restore_user_triggers($1)", [table]);
+      const { names } = await one<{ names: string | null }>(
+        tx,
+        `select string_agg(p.index_name, ', ' order by p.index_name) as names
+           from skyq.pending_index p where p.queue_name = $1 and p.table_name = $2`,
+        [queue, table],
+      );
+      if (names !== null) log.info(`${table}: the replay makes the indexes again that its copy has dropped: ${names}`);
       await tx.query("delete from skyq.copy_chunk c where c.queue_name = $1 and c.table_name = $2", [queue, table]);
       await tx.query("delete from skyq.copy_state s where s.queue_name = $1 and s.table_name = $2", [queue, table]);
       await dropRefusals(tx, queue, table);

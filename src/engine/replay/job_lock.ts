@@ -26,6 +26,27 @@ export async function takeJobLock(db: Queryable, job: {
   });
 }
 
+/** Whether a replay of this job runs, on whatever machine. */
+export async function isReplayRunning(db: Queryable, job: { queue: string; worker: string }): Promise<boolean> {
+  return (await holdersOf(db, lockKey(job))).length > 0;
+}
+
+interface Holder {
+  pid: number;
+  client: string | null;
+  since: string;
+}
+
+function holdersOf(db: Queryable, key: string): Promise<Holder[]> {
+  return db.query<Holder>(
+    `select a.pid, a.client_addr::text as client, a.backend_start::text as since
+       from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a on a.pid = l.pid
+      where l.locktype = 'advisory' and l.granted and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
+        and ((l.classid::bigint << 32) | l.objid::bigint) = hashtextextended($1, 0)`,
+    [key],
+  );
+}
+
 /**
  * Takes an advisory lock that ends with the connection, however that ends.
  * @param lock `patienceMs` null: waits until the signal aborts
@@ -52,14 +73,7 @@ export async function takeSessionLock(db: Queryable, lock: {
     if (tries === 0) lock.log.info(`Waiting for the lock of ${name}`);
     if (Date.now() > untilMs || !await sleep(200, lock.signal)) break;
   }
-  const holders = await db.query<{ pid: number; client: string | null; since: string }>(
-    `select a.pid, a.client_addr::text as client, a.backend_start::text as since
-       from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a on a.pid = l.pid
-      where l.locktype = 'advisory' and l.granted and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
-        and ((l.classid::bigint << 32) | l.objid::bigint) = hashtextextended($1, 0)`,
-    [key],
-  );
-  const holder = holders[0];
+  const holder = (await holdersOf(db, key))[0];
   throw new SkyqError(
     "already-running",
     `Cannot start ${name}: another instance holds it${

@@ -28,7 +28,11 @@ describe("server restart", () => {
     const [provider, subscriber] = await startPair();
     clusters = { provider, subscriber };
     for (const cluster of [provider, subscriber]) await cluster.createDatabase("d");
-    job = new Job({ provider: new LentDatabase(provider, "d"), subscriber: new LentDatabase(subscriber, "d") });
+    job = new Job({
+      provider: new LentDatabase(provider, "d"),
+      subscriber: new LentDatabase(subscriber, "d"),
+      settings: { copy_chunk_mb: "1" },
+    });
     for (const database of [job.provider, job.subscriber]) await database.sql(SCHEMA);
     await job.provider.sql(ROWS);
     await job.install();
