@@ -8,6 +8,8 @@ import type { SqlConnection } from "../db/sql.ts";
 import { parseTarget } from "../db/target.ts";
 import { requireLeaf, requireRoot } from "../engine/nodes/pair.ts";
 import type { Pair } from "../engine/repair/connections.ts";
+import { type ExternalSort, parseSortMemory } from "../engine/repair/external_sort.ts";
+import { checkWritable } from "../engine/repair/files.ts";
 import { htmlReport } from "../engine/repair/html.ts";
 import { type Catalogs, type Chosen, namedTables, replicatedTables } from "../engine/repair/job.ts";
 import { Pace, parseRate, type Rate } from "../engine/repair/pace.ts";
@@ -35,6 +37,14 @@ export const SHARED_OPTIONS = {
     choices: ["auto", "stream", "hash"],
     help: "read all rows, or compare hashes of key ranges first; auto tries what is faster",
   },
+  sort: {
+    kind: "string",
+    default: "server",
+    choices: ["server", "local"],
+    help: "who sorts keys that no index has in byte order: the servers, or this machine on its disk",
+  },
+  sortDir: { kind: "string", value: "DIR", default: ".", help: "where --sort=local may fill a file (.)" },
+  sortBufsize: { kind: "string", value: "SIZE", help: "memory of --sort=local per table: 64MB (16MB)" },
   jobs: { kind: "number", default: 1, min: 1, help: "tables at a time" },
   maxRate: {
     kind: "string",
@@ -55,6 +65,9 @@ export interface SharedOptions {
   readonly force: boolean;
   readonly ignoreColumns: readonly string[];
   readonly method: string;
+  readonly sort: string;
+  readonly sortDir: string;
+  readonly sortBufsize: string | null;
   readonly jobs: number;
   readonly maxRate: string | null;
   readonly maxLag: number | null;
@@ -85,6 +98,7 @@ export async function withTables(
   work: (prepared: Prepared) => Promise<readonly TableReport[]>,
 ): Promise<number> {
   const rate = options.maxRate === null ? null : parseRate(options.maxRate);
+  const localSort = localSortOf(options);
   const pair = pairOf(ctx, options);
   if (options.html !== null) checkHtml(options.html);
   const startedAt = new Date();
@@ -104,6 +118,7 @@ export async function withTables(
         isApplying,
         ignoreColumns: options.ignoreColumns,
         method: options.method as TableOptions["method"],
+        localSort,
         isOnline: options.online,
         force: options.force,
         jobs: options.jobs,
@@ -130,6 +145,16 @@ export async function withTables(
     }
     return exitOf(reports);
   });
+}
+
+function localSortOf({ sort, sortDir, sortBufsize }: SharedOptions): ExternalSort | null {
+  const memoryBytes = sortBufsize === null ? undefined : parseSortMemory(sortBufsize);
+  if (sort === "server") {
+    if (sortBufsize === null) return null;
+    throw new SkyqError("usage", "Cannot take --sort-bufsize: it is for --sort=local");
+  }
+  checkWritable(sortDir);
+  return { directory: sortDir, memoryBytes };
 }
 
 function pairOf(ctx: CommandContext, options: SharedOptions): Pair {

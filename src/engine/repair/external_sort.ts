@@ -25,8 +25,25 @@ export interface SortedRows extends ExternalSort {
 const MEMORY_BYTES = 8 << 20;
 /** Below this every row would be a run. */
 export const SORT_MEMORY_MIN = 64 << 10;
+/** Of both sides: a WebAssembly memory ends at 4 GiB. */
+const SORT_MEMORY_MAX = 2 ** 32;
 /** Runs that are merged at a time. */
 const RUNS_MAX = 64;
+
+const UNITS: Readonly<Record<string, number>> = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
+
+/**
+ * Reads a memory setting: `64MB`, `1g`; units are powers of two.
+ * @throws {SkyqError} `usage`
+ */
+export function parseSortMemory(text: string): number {
+  const [, number = "0", unit = ""] = /^\s*(\d+(?:\.\d+)?)\s*([kmg]?)i?b?\s*$/i.exec(text) ?? [];
+  const bytes = Math.floor(Number(number) * UNITS[unit.toLowerCase()]!);
+  if (bytes >= 2 * SORT_MEMORY_MIN && bytes <= SORT_MEMORY_MAX) return bytes;
+  throw new SkyqError("usage", `Cannot read option "--sort-bufsize": "${text}" is no size from 128kB to 4GB`, {
+    hint: "Write 64MB, for example: half of it is for each side.",
+  });
+}
 
 /**
  * Sorts rows that come as CopyData frames cut anywhere, and gives them as such. Each piece is lent until the next is

@@ -18,6 +18,7 @@ import {
   runsOf,
   sameHash,
 } from "./hash.ts";
+import type { ExternalSort } from "./external_sort.ts";
 import { estimateRows, type Layout, readLayout } from "./layout.ts";
 import { chooseMethod, type Method } from "./method.ts";
 import { type Cell, type KeyRange, pinSettings } from "./order.ts";
@@ -38,6 +39,8 @@ export interface TableOptions extends SessionOptions {
   readonly where: string | null;
   readonly ignoreColumns: readonly string[];
   readonly method: Method | "auto";
+  /** Sorts here what no index gives in order; null leaves that to the servers. */
+  readonly localSort: ExternalSort | null;
   readonly isOnline: boolean;
   readonly isApplying: boolean;
   readonly lockLimitMs: number;
@@ -299,6 +302,7 @@ class Reading {
       layout,
       where: [options.where && `(${options.where}\n)`, buckets].filter((part) => part !== null).join(" and ") || null,
       range,
+      localSort: options.localSort,
       signal: options.signal,
       onDifference: looks === null
         ? (difference) => sink.difference(difference)

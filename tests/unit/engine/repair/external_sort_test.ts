@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { SkyqError } from "../../../../src/base/errors.ts";
 import type { KeyOrder } from "../../../../src/codec/merge_codec.ts";
-import { SORT_MEMORY_MIN, sortRows } from "../../../../src/engine/repair/external_sort.ts";
+import { parseSortMemory, SORT_MEMORY_MIN, sortRows } from "../../../../src/engine/repair/external_sort.ts";
 import { seeded } from "../../../harness/seed.ts";
 import { compareLines, framesOf, randomCell } from "../../codec/merge_reference.ts";
 import { openSides, type Sides } from "./_sides.ts";
@@ -168,6 +168,15 @@ describe("sortRows()", () => {
       expect((await sorted(lines.slice(0, 15_000), ["integer"], { directory: small })).length).toBe(15_000);
     } finally {
       new Deno.Command("umount", { args: [small] }).outputSync();
+    }
+  });
+});
+
+describe("parseSortMemory()", () => {
+  it("reads sizes, and refuses what is none, too little or too much", () => {
+    expect(["128k", "1 MB", "1.5GiB", "300000"].map(parseSortMemory)).toEqual([131072, 1048576, 1610612736, 300000]);
+    for (const text of ["", "30%", "-1", "1kB", "100k", "5GB", "x"]) {
+      expect(() => parseSortMemory(text)).toThrow("no size");
     }
   });
 });
