@@ -65,5 +65,8 @@ function statement(sql: string, layout: Layout, side: "source" | "target", where
 /** @example formatted({ cnt: 12n }, "%(cnt)d rows") === "12 rows" */
 export function formatted(row: Readonly<Record<string, unknown>>, format: string | null): string {
   if (format === null) return Object.entries(row).map(([name, value]) => `${name} = ${value}`).join(", ");
-  return format.replace(/%(?:%|\((\w+)\)[sd])/g, (all, name) => name === undefined ? "%" : String(row[name] ?? all));
+  return format.replace(
+    /%(?:%|\((\w+)\)[sd])/g,
+    (all, name) => name === undefined ? "%" : name in row ? String(row[name]) : all,
+  );
 }

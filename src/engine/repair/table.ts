@@ -141,7 +141,7 @@ export async function runTable(
     log.info(`Comparing ${names.table}`);
     await Promise.all([pinSettings(snapshots.source, layout), pinSettings(snapshots.target, layout)]);
     const reading = new Reading(snapshots, layout, names, options, rows, sink, looks, from);
-    const { method, bytes } = await reading.read();
+    const { method, bytes } = await interruptible(snapshots, options.signal, () => reading.read());
     const settled = await looks?.finish() ?? { applied: 0, unsettled: 0, refused: 0, refusals: [] };
     // What differs only at first sight does not count.
     return { ...reading.counts, ...(looks === null ? {} : certain.counts), ...settled, method, bytes };
@@ -150,6 +150,24 @@ export async function runTable(
     looks?.close();
     snapshots?.source.destroy();
     snapshots?.target.destroy();
+  }
+}
+
+/** Statements that take long are cancelled when the run is to stop. @throws the signal's reason then */
+async function interruptible<T>(
+  { source, target }: Snapshots,
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> {
+  const onAbort = () => [source, target].forEach((connection) => connection.cancel().catch(() => connection.destroy()));
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await work();
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
 }
 

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { join } from "node:path";
 import { lendDatabases, type LentDatabase } from "../../harness/pair.ts";
+import { spawnSkyq } from "../../harness/process.ts";
 import { Job } from "../job.ts";
 
 const SCHEMA = `
@@ -74,5 +75,81 @@ describe("compare and repair of a replicated pair", () => {
     expect(await job.differences("t")).toEqual([]);
     expect((await job.try("repair", "conf.ini", "t")).code).toBe(0);
     expect([...Deno.readDirSync(job.dir)].some(({ name }) => name === "fix.public.t.sql")).toBe(false);
+  });
+
+  it("tables that are not subscribed, or not in sync, are said to be, and are not called equal", async () => {
+    const unknown = await job.try("compare", "conf.ini", "same", "other");
+    expect(unknown.stderr).toContain("Table not subscribed: other");
+    expect(unknown.code).toBe(1);
+    // The replay would copy it at once.
+    await job.killReplay();
+    await subscriber.sql("update londiste.table_info set merge_state = 'in-copy' where table_name = 'public.same'");
+    const unsynced = await job.try("compare", "conf.ini", "same");
+    await subscriber.sql("update londiste.table_info set merge_state = 'ok' where table_name = 'public.same'");
+    job.startReplay();
+    expect(unsynced.stderr).toContain("Table public.same not synced yet, no point");
+    expect(unsynced.stdout).toMatch(/public\.same\s+skipped/);
+    expect(unsynced.code).toBe(4);
+  });
+
+  it("compare_sql and compare_fmt of the config say what is compared", async () => {
+    const settings = [
+      "--set",
+      "compare_sql=select count(1) as cnt, max(_COLS_) as top from _TABLE_ where _WHERE_",
+      "--set",
+      "compare_fmt=%(cnt)d rows, top %(top)s",
+    ];
+    const { code, stderr } = await job.try(
+      "compare",
+      "conf.ini",
+      "same",
+      ...settings,
+      "--ignore-columns",
+      "v",
+      "--where",
+      "id < 8",
+    );
+    expect(stderr).toContain("srcdb: 7 rows, top 7");
+    expect(code).toBe(0);
+    await subscriber.sql("delete from same where id = 3");
+    const unequal = await job.try("compare", "conf.ini", "same", ...settings, "--ignore-columns", "v");
+    await subscriber.sql("insert into same values (3, 'x')");
+    expect(unequal.stderr).toContain("dstdb: 9 rows, top 10");
+    expect(unequal.stderr).toContain("public.same: Results do not match!");
+    expect(unequal.code).toBe(3);
+  });
+
+  it("options that do not go together are refused before anything is done", async () => {
+    const cases: [args: string[], text: string][] = [
+      [["repair", "conf.ini", "t", "--apply", "--dry-run"], "--apply and --dry-run"],
+      [["compare", "conf.ini", "t", "--all"], "--all and names"],
+      [["compare", "conf.ini", "--target=dbname=x"], "--source and --target go together"],
+      [["compare", "--source=dbname=x", "--target=dbname=y", "--online"], "there is no queue"],
+      [["compare", "conf.ini", "--count-only", "--online"], "Cannot count with --online"],
+      [["compare", "conf.ini", "--max-rate=fast"], "is no rate"],
+      [["compare", "conf.ini", "--method=guess"], "auto"],
+    ];
+    for (const [args, text] of cases) {
+      const { code, stderr } = await job.try(...args);
+      expect(stderr).toContain(text);
+      expect(code).toBe(2);
+    }
+    const { code, stderr } = await job.try("repair", "conf.ini", "t", "--output=/nowhere/at/all");
+    expect(stderr).toContain('Cannot write to directory "/nowhere/at/all"');
+    expect(stderr).not.toContain("Locking");
+    expect(code).toBe(1);
+  });
+
+  it("--max-lag pauses while the subscriber is behind", async () => {
+    await job.killReplay();
+    await provider.sql("update same set v = 'later'");
+    await using compare = spawnSkyq(["compare", "conf.ini", "t", "--online", "--max-lag=1", "--max-rate=1000rows"], {
+      cwd: job.dir,
+    });
+    await compare.waitForOutput(/Reading pauses: the subscriber is/, 60_000);
+    job.startReplay();
+    const { code, stderr } = await compare.wait(60_000);
+    expect(stderr).toContain("Reading goes on");
+    expect(code).toBe(0);
   });
 });

@@ -1,9 +1,10 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { join } from "node:path";
 import { lendDatabases, type LentDatabase } from "../../harness/pair.ts";
-import { skyq, type SkyqResult, spawnSkyq } from "../../harness/process.ts";
+import { skyq, skyqCommand, type SkyqResult, spawnSkyq } from "../../harness/process.ts";
 import { Random } from "../../harness/seed.ts";
 import { SlowLink } from "../../harness/slow_link.ts";
+import { waitFor } from "../../harness/wait_for.ts";
 import { differences } from "../contents.ts";
 
 describe("compare and repair of tables that no queue connects", () => {
@@ -19,6 +20,20 @@ describe("compare and repair of tables that no queue connects", () => {
 
   const run = (command: "compare" | "repair", ...args: string[]): Promise<SkyqResult> =>
     skyq([command, `--source=${source.dsn()}`, `--target=${target.dsn()}`, ...args], { cwd: dir });
+  /** The same from a shell that has set something before. */
+  async function skyqUnder(
+    setting: string,
+    command: string,
+    ...args: string[]
+  ): Promise<{ code: number; stderr: string }> {
+    const words = [...skyqCommand(), command, `--source=${source.dsn()}`, `--target=${target.dsn()}`, ...args];
+    const { code, stderr } = await new Deno.Command("sh", {
+      args: ["-c", `${setting}; exec "$@"`, "sh", ...words],
+      cwd: dir,
+      stdout: "null",
+    }).output();
+    return { code, stderr: new TextDecoder().decode(stderr) };
+  }
   const both = (sql: string) => Promise.all([source.sql(sql), target.sql(sql)]);
   const files = () => [...Deno.readDirSync(dir)].map(({ name }) => name).sort();
 
@@ -165,9 +180,13 @@ describe("compare and repair of tables that no queue connects", () => {
       cwd: dir,
     });
     await job.waitForOutput(/reading all rows/);
-    await target.sql(
-      "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'skyq compare' and query like 'copy%'",
-    );
+    await waitFor(async () =>
+      Number(
+        await target.sql(
+          `select count(pg_terminate_backend(pid)) from pg_stat_activity
+            where datname = current_database() and application_name = 'skyq compare' and query like 'copy%long%'`,
+        ),
+      ) > 0, { what: "the reading to be ended", timeoutMs: 30_000, pollMs: 5 });
     const { code, stdout } = await job.wait(60_000);
     expect(code).toBe(1);
     expect(stdout).toMatch(/public\.long\s+failed/);
@@ -224,6 +243,49 @@ describe("compare and repair of tables that no queue connects", () => {
     expect(JSON.parse(stdout)).toMatchObject({ source_rows: 30000, target_rows: 30000, differing: 2 });
     expect(Deno.readTextFileSync(join(dir, "fix.public.part.sql")).split("\n").length).toBe(3);
     expect(files()).not.toContain("progress.json");
+  });
+
+  it("a disk that is full is a failure that says so, and leaves no file behind", async () => {
+    await both("create table big (id integer primary key, v text)");
+    await source.sql("insert into big select i, repeat('x', 500) from generate_series(1, 3000) i");
+    const before = files();
+    // Files of this process may grow to so many blocks of 512 bytes; to write more is an error as on a full disk.
+    const { code, stderr } = await skyqUnder("trap '' XFSZ; ulimit -f 600", "repair", "big", "--method=stream");
+    expect(stderr).toMatch(/Cannot write ".*fix\.public\.big\.sql": .*large/);
+    expect(stderr).toContain("--output=DIR");
+    expect(code).toBe(1);
+    expect(files()).toEqual(before);
+  });
+
+  it("what a server refuses is named, and the other rows are mended", async () => {
+    await both(
+      "create table picky (id integer primary key, v integer unique, w integer); insert into picky select i, i, i from generate_series(1, 50) i",
+    );
+    await target.sql(
+      "alter table picky add check (w <> 77); update picky set v = -v where id in (10, 20); update picky set v = case id when 30 then -31 else -30 end where id in (30, 31);",
+    );
+    await source.sql("update picky set w = 77 where id = 5");
+    const { code, stderr, stdout } = await run("repair", "picky", "--apply", "--json");
+    expect(stderr).toContain("violates check constraint");
+    expect(JSON.parse(stdout)).toMatchObject({ result: "failed", applied: 4, refused: 1 });
+    expect(code).toBe(1);
+    expect(await target.sql("select count(*) from picky where v < 0")).toBe("0");
+  });
+
+  it("SIGINT ends a comparison that is hashing", async () => {
+    await both(
+      "create table much (id integer primary key, v text); insert into much select i, repeat('x', 200) from generate_series(1, 300000) i",
+    );
+    await using job = spawnSkyq([
+      "compare",
+      `--source=${source.dsn()}`,
+      `--target=${target.dsn()}`,
+      "much",
+      "--method=hash",
+    ], { cwd: dir });
+    await job.waitForOutput(/hashes of key ranges first/);
+    const { code, stdout } = await job.kill("SIGINT");
+    expect({ code, stdout }).toEqual({ code: 130, stdout: "" });
   });
 
   it("--html shows the differences side by side, and nothing of them is taken for HTML", async () => {
