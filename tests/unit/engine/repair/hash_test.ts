@@ -180,15 +180,13 @@ describe("hashes of key ranges", () => {
     const { ranges, count } = await differing(layout);
     expect(ranges).toEqual([]);
     expect(count).toBe(Math.floor(200 / ROWS) + 1);
-    for (let n = 0; n < 30; n++) {
+    for (let n = 0; n < 60; n++) {
+      const bit = random.int(0, 7);
       await target.exec(
-        `begin; update r set v = set_bit(v, ${random.int(0, 7)}, 1 - get_bit(v, 0)) where (b, a) =
-           (select b, a from r order by a, b offset ${random.int(0, 199)} limit 1);
-         update r set v = set_byte(v, 0, get_byte(v, 0) # 1) where ctid = (select ctid from r offset ${
-          random.int(0, 199)
-        } limit 1)`,
+        `begin; update r set v = set_bit(v, ${bit}, 1 - get_bit(v, ${bit})) where (b, a) =
+           (select b, a from r order by a, b offset ${random.int(0, 199)} limit 1)`,
       );
-      expect((await differing(layout)).ranges.length).toBeGreaterThan(0);
+      expect((await differing(layout)).ranges.length).toBe(1);
       await target.exec("rollback");
     }
   });
