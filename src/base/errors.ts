@@ -38,6 +38,8 @@ export const FAULTS = {
   "timeout": { exit: EXIT.failed, retry: true, sqlstate: null },
   "already-running": { exit: EXIT.alreadyRunning, retry: false, sqlstate: null },
   "not-installed": { exit: EXIT.failed, retry: true, sqlstate: null },
+  /** The queue keeps nothing for the consumer: trying again cannot help, an operator has to decide. */
+  "not-registered": { exit: EXIT.failed, retry: false, sqlstate: null },
   "not-found": { exit: EXIT.failed, retry: false, sqlstate: null },
   "structure": { exit: EXIT.failed, retry: true, sqlstate: null },
   "refused": { exit: EXIT.failed, retry: true, sqlstate: null },

@@ -1,3 +1,4 @@
+import { SkyqError } from "../base/errors.ts";
 import { one, type Queryable } from "../db/queryable.ts";
 
 /** An open batch: the events between two ticks of one queue, for one consumer. */
@@ -12,13 +13,21 @@ export interface Batch {
   readonly tickTime: string;
 }
 
-/** pgq.next_batch_info. @returns null when no batch is ready */
+/**
+ * pgq.next_batch_info.
+ * @returns null when no batch is ready
+ * @throws {SkyqError} `not-registered`
+ */
 export async function nextBatch(db: Queryable, queue: string, consumer: string): Promise<Batch | null> {
   const row = await one<{ batch_id: bigint | null; cur_tick_id: bigint; prev_tick_id: bigint; cur_tick_time: string }>(
     db,
     "select batch_id, cur_tick_id, prev_tick_id, cur_tick_time from pgq.next_batch_info($1, $2)",
     [queue, consumer],
-  );
+  ).catch((error) => {
+    throw error instanceof SkyqError && error.message.includes("Not subscriber to queue")
+      ? notRegistered(queue, consumer, error)
+      : error;
+  });
   if (row.batch_id === null) return null;
   return {
     batchId: row.batch_id,
@@ -28,6 +37,14 @@ export async function nextBatch(db: Queryable, queue: string, consumer: string):
     prevTickId: row.prev_tick_id,
     tickTime: row.cur_tick_time,
   };
+}
+
+/** What to say when the queue does not know a consumer, or its node, any more. */
+export function notRegistered(queue: string, consumer: string, cause?: unknown): SkyqError {
+  return new SkyqError("not-registered", `Not subscriber to queue "${queue}": "${consumer}" is not registered there`, {
+    hint: "A subscriber that was retired, or whose provider was restored, begins anew with `skyq subscriber register`.",
+    cause,
+  });
 }
 
 /** pgq.batch_event_sql: the SELECT that yields the events of an open batch in ev_id order. */

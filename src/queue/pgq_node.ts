@@ -1,5 +1,6 @@
 import { SkyqError } from "../base/errors.ts";
 import { one, type Queryable } from "../db/queryable.ts";
+import { notRegistered } from "./pgq.ts";
 
 /** What the functions of `pgq_node` and `londiste` return: codes below 300 are success, from 300 on a refusal. */
 export interface Ret {
@@ -205,12 +206,21 @@ export function setConsumerUptodate(db: Queryable, queue: string, consumer: stri
   );
 }
 
-/** pgq_node.set_subscriber_watermark, on the provider: the lowest tick this node still needs. */
-export function setSubscriberWatermark(db: Queryable, queue: string, node: string, tickId: bigint): Promise<Ret> {
-  return call(
+/**
+ * pgq_node.set_subscriber_watermark, on the provider: the lowest tick this node still needs.
+ * @throws {SkyqError} `not-registered`, `refused`
+ */
+export async function setSubscriberWatermark(
+  db: Queryable,
+  queue: string,
+  node: string,
+  tickId: bigint,
+): Promise<Ret> {
+  const ret = await one<Ret>(
     db,
-    `Cannot publish watermark ${tickId} of node "${node}"`,
     "select ret_code, ret_note from pgq_node.set_subscriber_watermark($1, $2, $3)",
     [queue, node, tickId],
   );
+  if (ret.ret_code === 404) throw notRegistered(queue, node);
+  return checkRet(ret, `Cannot publish watermark ${tickId} of node "${node}"`);
 }
