@@ -82,14 +82,9 @@ export function instantiateMerge(
   return kernels;
 }
 
-/** The same, for one that sorts. @param sizes arguments of the module's `sortLayout` */
-export function instantiateSort(
-  bytes: BufferSource | undefined,
-  sizes: Parameters<SortKernels["sortLayout"]>,
-): SortKernels {
-  const kernels = instanceOf(bytes) as unknown as SortKernels;
-  if (kernels.sortLayout(...sizes) === 0) throw noMemory(sizes[0]);
-  return kernels;
+/** The same, for one that sorts: without any region yet. */
+export function instantiateSort(bytes: BufferSource | undefined): SortKernels {
+  return instanceOf(bytes) as unknown as SortKernels;
 }
 
 function instanceOf(bytes: BufferSource | undefined): WebAssembly.Exports {
@@ -103,7 +98,7 @@ function instanceOf(bytes: BufferSource | undefined): WebAssembly.Exports {
   return exports;
 }
 
-function noMemory(bytes: number): SkyqError {
+export function noMemory(bytes: number): SkyqError {
   return new SkyqError("config", `Cannot compare rows: no memory for rows of ${bytes} bytes`, {
     hint: "A WebAssembly memory ends at 4 GiB: leave the column with the large values out.",
   });

@@ -1,7 +1,7 @@
 // External sort, host side: CopyData frames in, the same in key order out. Where runs are kept is the caller's matter.
 
 import { RUN_BYTES, RunSlot, Sort, SORT_BYTES, SORT_OUTPUT_BYTES, SortSlot } from "../../wasm/assembly/merge_abi.ts";
-import { instantiateSort, type SortKernels } from "./kernels.ts";
+import { instantiateSort, noMemory, type SortKernels } from "./kernels.ts";
 import { CELL_ORDERS, type KeyOrder } from "./merge_codec.ts";
 
 /** What came is no COPY stream, or it ended within a row. */
@@ -10,21 +10,30 @@ export class BrokenRows extends Error {}
 /** An instance of the module and views of its memory. */
 class Instance {
   readonly kernels: SortKernels;
-  readonly bytes: Uint8Array;
-  readonly #slots: Uint32Array;
+  readonly #keyOrders: readonly KeyOrder[];
+  #bytes = new Uint8Array(0);
+  #slots = new Uint32Array(0);
 
-  constructor(
-    keyOrders: readonly KeyOrder[],
-    arenaBytes: number,
-    rowsMax: number,
-    runs: number,
-    module?: BufferSource,
-  ) {
-    this.kernels = instantiateSort(module, [arenaBytes, rowsMax, runs, keyOrders.length]);
-    const { buffer } = this.kernels.memory;
-    this.bytes = new Uint8Array(buffer);
-    this.bytes.set(keyOrders.map((order) => CELL_ORDERS[order]), this.kernels.sortKeyOrders.value >>> 0);
-    this.#slots = new Uint32Array(buffer, this.kernels.sortState.value >>> 0, SORT_BYTES / 4);
+  constructor({ keyOrders, module }: SortMemory) {
+    this.kernels = instantiateSort(module);
+    this.#keyOrders = keyOrders;
+  }
+
+  /**
+   * Lays the regions out anew; what was there is lost.
+   * @throws {SkyqError} `config` when memory cannot be as large as that
+   */
+  layOut({ arenaBytes, rowsMax = 0, runs = 0 }: { arenaBytes: number; rowsMax?: number; runs?: number }): void {
+    const { kernels } = this;
+    if (kernels.sortLayout(arenaBytes, rowsMax, runs, this.#keyOrders.length) === 0) throw noMemory(arenaBytes);
+    const { buffer } = kernels.memory;
+    this.#bytes = new Uint8Array(buffer);
+    this.#bytes.set(this.#keyOrders.map((order) => CELL_ORDERS[order]), kernels.sortKeyOrders.value >>> 0);
+    this.#slots = new Uint32Array(buffer, kernels.sortState.value >>> 0, SORT_BYTES / 4);
+  }
+
+  get bytes(): Uint8Array {
+    return this.#bytes;
   }
 
   slot(slot: SortSlot): number {
@@ -51,7 +60,18 @@ export interface SortMemory {
   module?: BufferSource;
 }
 
-/** Takes rows until its memory is full, and gives them back in order. Grows for a row that is larger than that. */
+/** A run of sorted rows, read front to back. */
+export interface RowRun {
+  /** Bytes of its largest row, as a frame. */
+  readonly largestRow: number;
+  /** Fills the front of `into`. @returns bytes read, 0 at the end */
+  read(into: Uint8Array): Promise<number>;
+}
+
+/**
+ * Takes rows until its memory is full, and gives them back in order; merges what that came to. Grows for a row that is
+ * larger than that.
+ */
 export class RowSorter {
   readonly #options: SortMemory;
   readonly #arenaBytes: number;
@@ -133,8 +153,9 @@ export class RowSorter {
   }
 
   #instantiate(arenaBytes: number): Instance {
-    const { keyOrders, memoryBytes, module } = this.#options;
-    return new Instance(keyOrders, arenaBytes, Math.max(64, Math.floor(memoryBytes / 32)), 0, module);
+    const instance = new Instance(this.#options);
+    instance.layOut({ arenaBytes, rowsMax: Math.max(64, Math.floor(this.#options.memoryBytes / 32)) });
+    return instance;
   }
 
   /** Only between rows: none is in the index. */
@@ -148,57 +169,41 @@ export class RowSorter {
     this.#instance = after;
     this.#isEnlarged = arenaBytes > this.#arenaBytes;
   }
-}
 
-/** A run of sorted rows, read front to back. */
-export interface RowRun {
-  /** Bytes of its largest row, as a frame. */
-  readonly largestRow: number;
-  /** Fills the front of `into`. @returns bytes read, 0 at the end */
-  read(into: Uint8Array): Promise<number>;
-}
-
-/**
- * Merges runs to one, in pieces that are lent until the next one.
- * @throws {BrokenRows} when a run is not what was written
- */
-export async function* mergeRuns(
-  runs: readonly RowRun[],
-  { keyOrders, memoryBytes, module }: SortMemory,
-): AsyncGenerator<Uint8Array, void, void> {
-  const share = Math.floor(memoryBytes / Math.max(1, runs.length));
-  const ringBytes = runs.map((run) => Math.max(4096, share, run.largestRow + 64));
-  // An apron behind each ring.
-  const instance = new Instance(
-    keyOrders,
-    ringBytes.reduce((sum, bytes) => sum + bytes + 64, 0),
-    0,
-    runs.length,
-    module,
-  );
-  const { kernels, bytes } = instance;
-  const slots = new Uint32Array(kernels.memory.buffer, instance.slot(SortSlot.Runs), runs.length * RUN_BYTES / 4);
-  const slotOf = (run: number, slot: RunSlot) => run * RUN_BYTES / 4 + slot;
-  let at = instance.slot(SortSlot.ArenaStart);
-  for (const [run, size] of ringBytes.entries()) {
-    for (const slot of [RunSlot.RingStart, RunSlot.ReadAt, RunSlot.FillAt]) slots[slotOf(run, slot)] = at;
-    slots[slotOf(run, RunSlot.RingEnd)] = at + size;
-    at += size + 64;
-  }
-  const scratch = new Uint8Array(Math.min(256 << 10, Math.max(...ringBytes, 0)));
-  for (;;) {
-    const status = kernels.sortMergeRuns();
-    const piece = instance.output(status);
-    if (piece.length > 0) yield piece;
-    if (status === Sort.Done) return;
-    if (status === Sort.BadFrame) throw new BrokenRows();
-    if (status !== Sort.NeedInput) continue;
-    const run = instance.slot(SortSlot.Detail);
-    const room = kernels.sortRunMakeRoom(run) >>> 0;
-    const size = await runs[run]!.read(scratch.subarray(0, Math.min(room, scratch.length)));
-    const fillAt = slots[slotOf(run, RunSlot.FillAt)]!;
-    bytes.set(scratch.subarray(0, size), fillAt);
-    slots[slotOf(run, RunSlot.FillAt)] = fillAt + size;
-    if (size === 0) slots[slotOf(run, RunSlot.IsEnded)] = 1;
+  /**
+   * Merges runs to one, in pieces that are lent until the next one, in the sorter's own memory: it holds no rows any more.
+   * @throws {BrokenRows} when a run is not what was written
+   */
+  async *merged(runs: readonly RowRun[]): AsyncGenerator<Uint8Array, void, void> {
+    const share = Math.floor(this.#arenaBytes / Math.max(1, runs.length));
+    const ringBytes = runs.map((run) => Math.max(4096, share - 64, run.largestRow + 64));
+    const instance = this.#instance;
+    // An apron behind each ring.
+    instance.layOut({ arenaBytes: ringBytes.reduce((sum, bytes) => sum + bytes + 64, 0), runs: runs.length });
+    const { kernels, bytes } = instance;
+    const slots = new Uint32Array(kernels.memory.buffer, instance.slot(SortSlot.Runs), runs.length * RUN_BYTES / 4);
+    const slotOf = (run: number, slot: RunSlot) => run * RUN_BYTES / 4 + slot;
+    let at = instance.slot(SortSlot.ArenaStart);
+    for (const [run, size] of ringBytes.entries()) {
+      for (const slot of [RunSlot.RingStart, RunSlot.ReadAt, RunSlot.FillAt]) slots[slotOf(run, slot)] = at;
+      slots[slotOf(run, RunSlot.RingEnd)] = at + size;
+      at += size + 64;
+    }
+    const scratch = new Uint8Array(Math.min(256 << 10, Math.max(...ringBytes, 0)));
+    for (;;) {
+      const status = kernels.sortMergeRuns();
+      const piece = instance.output(status);
+      if (piece.length > 0) yield piece;
+      if (status === Sort.Done) return;
+      if (status === Sort.BadFrame) throw new BrokenRows();
+      if (status !== Sort.NeedInput) continue;
+      const run = instance.slot(SortSlot.Detail);
+      const room = kernels.sortRunMakeRoom(run) >>> 0;
+      const size = await runs[run]!.read(scratch.subarray(0, Math.min(room, scratch.length)));
+      const fillAt = slots[slotOf(run, RunSlot.FillAt)]!;
+      bytes.set(scratch.subarray(0, size), fillAt);
+      slots[slotOf(run, RunSlot.FillAt)] = fillAt + size;
+      if (size === 0) slots[slotOf(run, RunSlot.IsEnded)] = 1;
+    }
   }
 }

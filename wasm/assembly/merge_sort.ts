@@ -66,8 +66,8 @@ function state(): State {
 }
 
 /**
- * Chooses all addresses and grows memory to hold them; `keyCount` orders are then to be written at `sortKeyOrders`. To be
- * called once, in an instance that does nothing else.
+ * Chooses all addresses and grows memory where it has to; `keyCount` orders are then to be written at `sortKeyOrders`. In
+ * an instance that does nothing else; called again, it forgets everything.
  * @param rowsMax rows of the index; for merging runs 0
  * @param runs runs to merge, each with a ring in the arena that the host cuts up; for sorting 0
  * @returns bytes of memory in use, 0 when a memory cannot have as many
@@ -76,10 +76,15 @@ export function sortLayout(arenaSize: u32, rowsMax: u32, runs: u32, keyCount: u3
   const slots: u64 = <u64> rowsMax * 8 + <u64> runs * (RUN_BYTES + 4);
   const total: u64 = <u64> aligned(<u32> __heap_base) + arenaSize + slots + SORT_OUTPUT_BYTES + (16 << 10);
   if (total > <u64> 0xffff0000) return 0;
-  if (memory.grow(<i32> ((total + 0xffff) >> 16) - memory.size()) < 0) return 0;
+  const pages = <i32> ((total + 0xffff) >> 16);
+  if (pages > memory.size() && memory.grow(pages - memory.size()) < 0) return 0;
   let at = aligned(<u32> __heap_base);
   sortState = at;
   const s = state();
+  memory.fill(at, 0, SORT_BYTES);
+  heapSize = 0;
+  isHeapBuilt = false;
+  isTopTaken = false;
   at = aligned(at + SORT_BYTES);
   sortKeyOrders = at;
   useKeys(at, keyCount);
@@ -93,6 +98,7 @@ export function sortLayout(arenaSize: u32, rowsMax: u32, runs: u32, keyCount: u3
   at = aligned(at + 4 * rowsMax);
   s.runs = at;
   runCount = runs;
+  memory.fill(at, 0, runs * RUN_BYTES);
   at = aligned(at + runs * RUN_BYTES);
   s.arenaStart = at;
   s.fillAt = at;

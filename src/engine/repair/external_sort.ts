@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { messageOf, SkyqError } from "../../base/errors.ts";
 import { badStream, type KeyOrder, type Side } from "../../codec/merge_codec.ts";
-import { BrokenRows, mergeRuns, type RowRun, RowSorter } from "../../codec/merge_sort.ts";
+import { BrokenRows, type RowRun, RowSorter } from "../../codec/merge_sort.ts";
 
 export interface ExternalSort {
   /** Where the file goes; it may become as large as the table's text, for very large tables twice that. */
@@ -56,10 +56,9 @@ export async function* sortRows(
   options: SortedRows,
 ): AsyncGenerator<Uint8Array, void, void> {
   const memoryBytes = Math.max(SORT_MEMORY_MIN, options.memoryBytes ?? MEMORY_BYTES);
-  const memory = { keyOrders: options.keyOrders, memoryBytes };
   using file = new SpillFile(options);
   try {
-    let sorter: RowSorter | null = new RowSorter(memory);
+    const sorter = new RowSorter({ keyOrders: options.keyOrders, memoryBytes });
     let runs: RowRun[] = [];
     for await (const chunk of chunks) {
       for (let taken = 0; taken < chunk.length;) {
@@ -73,13 +72,12 @@ export async function* sortRows(
       return;
     }
     runs.push(await file.write(sorter.largestRow, sorter.sorted()));
-    sorter = null; // its memory is the merge's now
     while (runs.length > RUNS_MAX) {
       const merged = runs.slice(0, RUNS_MAX);
       const largestRow = Math.max(...merged.map((run) => run.largestRow));
-      runs = [...runs.slice(RUNS_MAX), await file.write(largestRow, mergeRuns(merged, memory))];
+      runs = [...runs.slice(RUNS_MAX), await file.write(largestRow, sorter.merged(merged))];
     }
-    yield* mergeRuns(runs, memory);
+    yield* sorter.merged(runs);
   } catch (error) {
     if (!(error instanceof BrokenRows)) throw error;
     throw badStream(`Cannot sort rows of table "${options.table}"`, options.side);
@@ -92,6 +90,7 @@ class SpillFile implements Disposable {
   readonly #directory: string;
   #file: Deno.FsFile | null = null;
   #size = 0;
+  #scratch = new Uint8Array(0);
 
   constructor({ table, side, directory }: SortedRows) {
     this.#act = `Cannot sort the ${side}'s rows of table "${table}" in "${directory}"`;
@@ -103,7 +102,10 @@ class SpillFile implements Disposable {
     const file = this.#file ??= this.#open();
     const start = this.#size;
     for await (const lent of pieces) {
-      const piece = lent.slice();
+      // The module's memory is not for the system to read while we go on.
+      if (this.#scratch.length < lent.length) this.#scratch = new Uint8Array(lent.length);
+      this.#scratch.set(lent);
+      const piece = this.#scratch.subarray(0, lent.length);
       try {
         // Reads of other runs move the position.
         await file.seek(this.#size, Deno.SeekMode.Start);
