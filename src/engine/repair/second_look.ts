@@ -29,13 +29,15 @@ export interface Look {
   /** Outside of transactions. */
   readonly source: WireConnection;
   readonly layout: Layout;
+  /** The first look was at some rows only: one that it did not find may have been left out. */
+  readonly isRestricted: boolean;
   /** What brings changes from source to target; null: nobody knows, and rows that have changed since are in flight. */
   readonly replication: (Replication & { readonly table: string; readonly position: bigint }) | null;
 }
 
 /** Looks at rows again. @returns a verdict for each of `first`, in its order */
 export async function lookAgain(look: Look, first: readonly Difference[]): Promise<Verdict[]> {
-  const { layout, source, target, replication } = look;
+  const { layout, source, target, isRestricted, replication } = look;
   const keys = first.map(({ key }) => key);
   const targetRows = await readRowsByKey(target, layout, "target", keys);
   await source.exec("begin isolation level repeatable read read only");
@@ -51,8 +53,11 @@ export async function lookAgain(look: Look, first: readonly Difference[]): Promi
     const [from, to] = [sourceRows[index]!, targetRows[index]!];
     if (replication === null) {
       if (sameRow(from, to)) return { is: "equal" };
-      const isAsBefore = sameRow(from, before.source) && sameRow(to, before.target);
-      return isAsBefore ? { is: "different", difference: before } : { is: "in flight" };
+      const isAsBefore = (now: readonly Cell[] | null, then: readonly Cell[] | null) =>
+        sameRow(now, then) || (isRestricted && then === null);
+      return isAsBefore(from, before.source) && isAsBefore(to, before.target)
+        ? { is: "different", difference: differenceOf(layout, before.key, from, to) }
+        : { is: "in flight" };
     }
     const keysNow = [from, to].flatMap((row) => row === null ? [] : [row.slice(0, layout.key.length)]);
     if ([before.key, ...keysNow].some(isInFlight)) return { is: "in flight" };

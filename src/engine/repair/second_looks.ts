@@ -20,6 +20,8 @@ export interface SecondLooksOptions extends SessionOptions {
   /** By the name that the queue knows it by. */
   readonly table: string;
   readonly log: Logger;
+  /** The first look was at some rows only. */
+  readonly isRestricted: boolean;
   /** Fixes are applied, not only told of. */
   readonly isApplying: boolean;
   /**
@@ -184,7 +186,7 @@ export class SecondLooks {
   }
 
   async #settleOnce(rows: readonly Difference[]): Promise<Difference[]> {
-    const { pair: { replication }, layout, table, isApplying, onCertain } = this.#options;
+    const { pair: { replication }, layout, table, isApplying, isRestricted, onCertain } = this.#options;
     const target = this.#target;
     await target.exec(`begin isolation level repeatable read${isApplying ? "" : " read only"}`);
     const position = replication === null ? 0n : await positionOf(target, replication, { isLocked: isApplying });
@@ -192,6 +194,7 @@ export class SecondLooks {
       source: this.#source,
       target,
       layout,
+      isRestricted,
       replication: replication && { ...replication, table, position },
     }, rows);
     const certain = verdicts.flatMap((verdict) => verdict.is === "different" ? [verdict.difference] : []);

@@ -114,12 +114,15 @@ export async function runTable(
   let snapshots: Snapshots | null = null;
   pace.begin(names.table, rows);
   try {
-    if (options.isApplying || options.isOnline) {
+    // A row that only one side shows under a condition may be there on the other one, with other values.
+    const isRestricted = options.where !== null;
+    if (options.isApplying || options.isOnline || isRestricted) {
       looks = await SecondLooks.open({
         ...options,
         pair,
         layout,
         table: names.table,
+        isRestricted,
         onCertain(difference) {
           certain.add(difference);
           sink.difference(difference);

@@ -99,6 +99,17 @@ describe("compare and repair of tables that no queue connects", () => {
       "--json",
     );
     expect(JSON.parse(stdout)).toMatchObject({ differing: 1, source_rows: 10 });
+    // The condition's own column differs: it is one row, not one that is missing.
+    await target.sql("update p set region = 'us' where id = 4");
+    const { stdout: sql } = await run(
+      "repair",
+      "p",
+      "--ignore-columns=seen",
+      "--repair-where=region = 'eu'",
+      "--dry-run",
+    );
+    expect(sql).toContain("update only public.p set region = 'eu' where id = '4' and region = 'us';");
+    expect(sql.trimEnd().split("\n").length).toBe(2);
     expect((await run("compare", "p", "--ignore-columns", "nope")).stderr).toContain('no side has a column "nope"');
   });
 
