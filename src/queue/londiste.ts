@@ -250,10 +250,17 @@ export async function restoreFkey(db: Queryable, fkey: Fkey): Promise<void> {
   }
 }
 
-/** Some of the rows that keep a foreign key from being valid, as `(a, b) = (1, x)`. The key exists, not validated. */
+/** How many rows that violate a foreign key are named. */
+const VIOLATING_ROWS_SHOWN = 5;
+
+/**
+ * Some of the rows that keep a foreign key from being valid, as `(parent_id) = (5) in (id) = (17), …`. The key exists,
+ * not validated.
+ */
 async function violatingRows(db: Queryable, fkey: Fkey): Promise<string> {
-  const columns = await db.query<{ here: string; there: string; here_name: string }>(
-    `select pg_catalog.quote_ident(a.attname) as here, pg_catalog.quote_ident(f.attname) as there, a.attname as here_name
+  const columns = await db.query<{ here: string; there: string; is_full: boolean }>(
+    `select pg_catalog.quote_ident(a.attname) as here, pg_catalog.quote_ident(f.attname) as there,
+            k.confmatchtype = 'f' as is_full
        from pg_catalog.pg_constraint k
        cross join lateral unnest(k.conkey, k.confkey) with ordinality as u (here, there, nth)
        join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.here
@@ -263,15 +270,41 @@ async function violatingRows(db: Queryable, fkey: Fkey): Promise<string> {
     [quoteFullName(fkey.from_table), fkey.fkey_name],
   );
   if (columns.length === 0) return "unknown";
-  const rows = await db.query<{ key: string }>(
-    `select '(' || pg_catalog.concat_ws(', ', ${columns.map((c) => `c.${c.here}::text`).join(", ")}) || ')' as key
-       from only ${quoteFullName(fkey.from_table)} c
-      where ${columns.map((c) => `c.${c.here} is not null`).join(" and ")}
-        and not exists (select 1 from ${quoteFullName(fkey.to_table)} p
-                         where ${columns.map((c) => `p.${c.there} = c.${c.here}`).join(" and ")})
-      limit 6`,
+  const keys = await db.query<{ name: string }>(
+    `select pg_catalog.quote_ident(a.attname) as name
+       from pg_catalog.pg_index i
+       cross join lateral unnest(i.indkey::int2[]) with ordinality as u (number, nth)
+       join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = u.number
+      where i.indrelid = pg_catalog.to_regclass($1) and i.indisprimary and u.nth <= i.indnkeyatts
+      order by u.nth`,
+    [quoteFullName(fkey.from_table)],
   );
-  const shown = rows.slice(0, 5).map((row) => row.key);
-  if (rows.length > 5) shown.push("…");
-  return `(${columns.map((c) => c.here_name).join(", ")}) = ${shown.join(", ")}`;
+  const text = (names: readonly string[]) =>
+    `'(' || ${names.map((name) => `coalesce(c.${name}::text, 'NULL')`).join(" || ', ' || ")} || ')'`;
+  const here = columns.map((column) => column.here);
+  const key = keys.map(({ name }) => name);
+  const isSet = (glue: string) => here.map((name) => `c.${name} is not null`).join(glue);
+  const rows = await db.query<{ value: string; key: string | null }>(
+    `select ${text(here)} as value, ${key.length === 0 ? "null" : text(key)} as key
+       from only ${quoteFullName(fkey.from_table)} c
+      where ${
+      columns[0]!.is_full
+        // Of a MATCH FULL key all columns are null, or none.
+        ? `(${isSet(" or ")}) and not (${isSet(" and ")} and ${exists(fkey, columns)})`
+        : `${isSet(" and ")} and not ${exists(fkey, columns)}`
+    }
+      order by 1, 2 limit ${VIOLATING_ROWS_SHOWN + 1}`,
+  );
+  const shown = rows.slice(0, VIOLATING_ROWS_SHOWN).map((row, nth) => {
+    const names = nth === 0 ? [`(${here.join(", ")}) = `, `(${key.join(", ")}) = `] : ["", ""];
+    return `${names[0]}${row.value}${row.key === null ? "" : ` in ${names[1]}${row.key}`}`;
+  });
+  if (rows.length > VIOLATING_ROWS_SHOWN) shown.push("…");
+  return shown.join(", ");
+}
+
+/** Whether what row `c` refers to is there. */
+function exists(fkey: Fkey, columns: readonly { here: string; there: string }[]): string {
+  const pairs = columns.map(({ here, there }) => `p.${there} = c.${here}`).join(" and ");
+  return `exists (select 1 from ${quoteFullName(fkey.to_table)} p where ${pairs})`;
 }

@@ -77,7 +77,9 @@ describe("a pair that is meddled with", () => {
   it("a key that could not be validated keeps its own definition", async () => {
     await subscriber.sql("set session_replication_role = replica; delete from parent where id = 5");
     await job.run("subscriber", "resync", "conf.ini", "child");
-    await waitFor(() => /refer to nothing: \(parent_id\) = \(5\)/.test(job.log), { what: "the log to name the row" });
+    await waitFor(() => /refer to nothing: \(parent_id\) = \(5\) in \(id\) = \(5\)/.test(job.log), {
+      what: "the log to name the row",
+    });
     await job.run("subscriber", "resync", "conf.ini", "parent");
     await job.allOk();
     await job.caughtUp();
