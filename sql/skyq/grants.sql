@@ -34,7 +34,8 @@ begin
     if pg_catalog.to_regrole('pgq_reader') is not null then
         for v_function in
             select f from unnest(array['skyq.event_failed(bigint, bigint, text)', 'skyq.queue_size(text)',
-                                       'skyq.rotation_holders(text)']) f
+                                       'skyq.rotation_holders(text)',
+                                       'skyq.transaction_ids_behind(text)']) f
              where pg_catalog.has_function_privilege(current_user, f, 'execute with grant option')
         loop
             execute 'grant execute on function ' || v_function || ' to pgq_reader';

@@ -29,6 +29,9 @@ import createCapture from "./functions/create_capture.sql" with { type: "text" }
 import refreshCapture from "./functions/refresh_capture.sql" with { type: "text" };
 import dropCapture from "./functions/drop_capture.sql" with { type: "text" };
 import checkCapture from "./functions/check_capture.sql" with { type: "text" };
+import clusterChanged from "./functions/cluster_changed.sql" with { type: "text" };
+import transactionIdsBehind from "./functions/transaction_ids_behind.sql" with { type: "text" };
+import mendTransactionIds from "./functions/mend_transaction_ids.sql" with { type: "text" };
 import queueSize from "./functions/queue_size.sql" with { type: "text" };
 import rotationHolders from "./functions/rotation_holders.sql" with { type: "text" };
 import dropConsumer from "./functions/_drop_consumer.sql" with { type: "text" };
@@ -90,6 +93,10 @@ export const skyq: SqlSchema = {
     dropConsumer,
     maintQueuePolicy,
     setQueuePolicy,
+    // a dump restored into another cluster
+    clusterChanged,
+    transactionIdsBehind,
+    mendTransactionIds,
     // dead letters
     eventFailed,
     failedEventRetry,

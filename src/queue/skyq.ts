@@ -1,3 +1,4 @@
+import { SkyqError } from "../base/errors.ts";
 import { one, type Queryable } from "../db/queryable.ts";
 import type { Event } from "./pgq.ts";
 
@@ -214,5 +215,49 @@ export function quarantinedEvents(db: Queryable, queue: string): Promise<Quarant
             date_trunc('second', q.retried_at)::text as retried_at
        from skyq.quarantine q where q.queue_name = $1 order by q.ev_id`,
     [queue],
+  );
+}
+
+/**
+ * skyq.cluster_changed: whether the database was ticked in another cluster last. @param note this one is right now
+ * @returns false where schema skyq is missing, or not open to this role
+ */
+export async function clusterChanged(db: Queryable, note = false): Promise<boolean> {
+  const { may } = await one<{ may: boolean }>(
+    db,
+    "select coalesce(has_function_privilege(to_regprocedure('skyq.cluster_changed(boolean)'), 'execute'), false) as may",
+  );
+  return may && (await one<{ changed: boolean }>(db, "select skyq.cluster_changed($1) as changed", [note])).changed;
+}
+
+/** skyq.transaction_ids_behind: 0 when all is well, also where schema skyq is missing or older. */
+export async function transactionIdsBehind(db: Queryable, queue: string): Promise<bigint> {
+  const { may } = await one<{ may: boolean }>(
+    db,
+    `select coalesce(has_function_privilege(to_regprocedure('skyq.transaction_ids_behind(text)'), 'execute'), false)
+            as may`,
+  );
+  if (!may) return 0n;
+  return (await one<{ behind: bigint | null }>(db, "select skyq.transaction_ids_behind($1) as behind", [queue]))
+    .behind ??
+    0n;
+}
+
+/** skyq.mend_transaction_ids. @returns how many events */
+export async function mendTransactionIds(db: Queryable, queue: string): Promise<bigint> {
+  return (await one<{ count: bigint }>(db, "select skyq.mend_transaction_ids($1) as count", [queue])).count;
+}
+
+/** What to know and to do about a counter that went back. */
+export function counterWentBack(act: string, behind: bigint): SkyqError {
+  return new SkyqError(
+    "refused",
+    `${act}: the server's transaction ids are ${behind} behind those of the queue's newest tick`,
+    {
+      hint: "The database was restored into a cluster whose transaction counter is lower. Nothing is delivered, and " +
+        "nothing lost, until the counter has passed them: stop the server and raise it with `pg_resetwal -e EPOCH` " +
+        "(one more than pg_controldata shows), or wait. What is written meanwhile is delivered then.",
+      facts: { behind },
+    },
   );
 }

@@ -11,6 +11,7 @@ import {
   queueSize,
   type RotationHolder,
   rotationHolders,
+  transactionIdsBehind,
 } from "../../queue/skyq.ts";
 import { tickerLockHolder } from "../ticker/lock.ts";
 import { requirePgq, requireQueue } from "./names.ts";
@@ -92,6 +93,7 @@ export async function readStatus(db: Queryable, queue: string | null): Promise<D
       holders: isComplete ? await rotationHolders(db, name) : [],
       consumers: consumers.filter((row) => row.queue_name === name),
       failedCount: failed.get(name) ?? 0,
+      idsBehind: isComplete ? await transactionIdsBehind(db, name) : 0n,
       hasTicker: ticker !== null,
       hasLongWriter: longTransactions.some((row) => row.has_written),
     };
@@ -152,6 +154,8 @@ export interface QueueFacts {
   readonly holders: readonly RotationHolder[];
   readonly consumers: readonly ConsumerState[];
   readonly failedCount: number;
+  /** See skyq.transaction_ids_behind. */
+  readonly idsBehind: bigint;
   readonly hasTicker: boolean;
   readonly hasLongWriter: boolean;
 }
@@ -161,6 +165,12 @@ export function queueWarnings(facts: QueueFacts): string[] {
   const { info, size, policy, holders, consumers, hasTicker } = facts;
   const warnings: string[] = [];
 
+  if (facts.idsBehind > 0n) {
+    warnings.push(
+      `The server's transaction ids are ${facts.idsBehind} behind those of the newest tick, as after a restore into ` +
+        "another cluster: nothing is delivered until they have passed them (pg_resetwal -e)",
+    );
+  }
   const expectedS = info.ev_new !== null && info.ev_new > 0n ? info.ticker_max_lag : info.ticker_idle_period;
   if (info.ticker_paused) warnings.push("The ticker is paused for this queue: its consumers get nothing");
   else if (info.ticker_lag === null) warnings.push("The queue was never ticked: start a ticker");

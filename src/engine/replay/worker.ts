@@ -9,6 +9,7 @@ import type { Target } from "../../db/target.ts";
 import { WireConnection } from "../../db/wire/connection.ts";
 import { getTableList, moveTableState, rootCheckSeqs } from "../../queue/londiste.ts";
 import { forceTick, tickSnapshot } from "../../queue/pgq.ts";
+import { counterWentBack, transactionIdsBehind } from "../../queue/skyq.ts";
 import {
   getConsumerState,
   getNodeInfo,
@@ -149,6 +150,7 @@ class ReplaySession {
   #hasStoredError = true;
   #lastBatchEndedMs = Date.now();
   #nextHousekeepingMs = 0;
+  #nextCounterLookMs = 0;
   /** Tables that were not `ok` at the last look. */
   #notInSync = 0;
   #nextWatermarkMs = 0;
@@ -255,7 +257,10 @@ class ReplaySession {
 
     const batch = await openBatch(this.#path);
     if (!await this.#settleTables(batch)) return false;
-    if (batch === null) return false;
+    if (batch === null) {
+      await this.#complainOfCounter();
+      return false;
+    }
 
     const startedMs = performance.now();
     const idleS = (Date.now() - this.#lastBatchEndedMs) / 1000;
@@ -357,6 +362,20 @@ class ReplaySession {
       });
       log.error(`${table}: its copy cannot reach the hand-over (${error}); the other tables go on without it`);
     }
+  }
+
+  /** A provider whose transaction counter went back gives no batches: without this nobody would say why. */
+  async #complainOfCounter(): Promise<void> {
+    if (Date.now() < this.#nextCounterLookMs) return;
+    this.#nextCounterLookMs = Date.now() + HOUSEKEEPING_PERIOD_MS;
+    const { queue, provider, subscriber, log } = this.#path;
+    const behind = await transactionIdsBehind(provider, queue);
+    if (behind === 0n) return;
+    const { message, hint } = counterWentBack(`Queue "${queue}" gives nothing`, behind);
+    log.error(message);
+    log.info(`hint: ${hint}`);
+    await setConsumerError(subscriber, queue, this.#options.worker, message);
+    this.#hasStoredError = true;
   }
 
   async #housekeeping(): Promise<void> {

@@ -11,6 +11,7 @@ import { lookAtQueues, maintRetryEvents, prepareLook, type QueueLook, tickQueue 
 import { STAND_BY_MS, takeTickerLock, TICKER_CHANNEL, type WhenTaken } from "./lock.ts";
 import { runMaintenance } from "./maintenance.ts";
 import { Pace } from "./pace.ts";
+import { RestoredCheck } from "./restored.ts";
 
 /** What was done since the last statistics line. */
 export interface TickerCounts {
@@ -56,6 +57,8 @@ interface Run {
   readonly counts: TickerCounts;
   readonly onState: (state: DatabaseState) => Promise<void> | void;
   hasLock: boolean;
+  /** Queues of a restored database are not all fit to be ticked: maintenance and retry write events as well. */
+  isRestored: boolean;
 }
 
 /**
@@ -73,7 +76,7 @@ export async function serveDatabase(
   const stopAll = () => end.abort();
   options.signal.addEventListener("abort", stopAll, { once: true });
   if (options.signal.aborted) end.abort();
-  const run: Run = { options, signal: end.signal, counts, onState, hasLock: false };
+  const run: Run = { options, signal: end.signal, counts, onState, hasLock: false, isRestored: false };
   const loops = [
     tickLoop(run),
     periodically(run, "maintenance", () => options.maintPeriodMs, async (db) => {
@@ -201,6 +204,7 @@ class Session {
   readonly #pace = new Pace();
   /** Queues whose last tick failed, and when to try again. */
   readonly #failed = new Map<string, { untilMs: number; readonly backoff: Backoff }>();
+  #restored: RestoredCheck | null = null;
   #wake = () => {};
   isAskedToYield = false;
 
@@ -212,6 +216,8 @@ class Session {
 
   static async start(db: SqlConnection, run: Run): Promise<Session> {
     const session = new Session(db, run);
+    session.#restored = await RestoredCheck.begin(db, run.options.log);
+    run.isRestored = session.#restored !== null;
     await prepareLook(db);
     await db.listen(TICKER_CHANNEL, (payload) => {
       if (payload === "yield" && run.options.whenTaken === "stand-by") session.isAskedToYield = true;
@@ -230,6 +236,7 @@ class Session {
       const failure = this.#failed.get(queue);
       if (failure !== undefined && Date.now() < failure.untilMs) continue;
       try {
+        await this.#restored?.mend(queue);
         if (look.is_due && await tickQueue(this.#db, queue) !== null) this.#run.counts.ticks++;
         this.#failed.delete(queue);
         healthy.push(look);
@@ -237,8 +244,16 @@ class Session {
         if (this.#db.isClosed) throw error;
         const backoff = failure?.backoff ?? new Backoff(1_000, Math.max(1_000, this.#run.options.errorPauseMaxMs));
         this.#failed.set(queue, { untilMs: Date.now() + backoff.next(), backoff });
-        log.error(`Cannot tick queue "${queue}": ${messageOf(error)}`);
+        const isTold = error instanceof SkyqError && error.facts.behind !== undefined;
+        log.error(isTold ? error.message : `Cannot tick queue "${queue}": ${messageOf(error)}`);
+        if (failure === undefined && error instanceof SkyqError && error.hint !== undefined) {
+          log.info(`hint: ${error.hint}`);
+        }
       }
+    }
+    if (await this.#restored?.isOver(looks.map((look) => look.queue_name))) {
+      this.#restored = null;
+      this.#run.isRestored = false;
     }
     return healthy;
   }
@@ -273,7 +288,7 @@ async function periodically(
 ): Promise<void> {
   const { options, signal } = run;
   while (!signal.aborted) {
-    if (!run.hasLock) {
+    if (!run.hasLock || run.isRestored) {
       await sleep(200, signal);
       continue;
     }
