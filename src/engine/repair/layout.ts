@@ -224,7 +224,8 @@ function keyColumn(column: LayoutColumn, encodings: Record<Side, string>): KeyCo
     if (order === "integer" || order === "decimal" || order === "time") return true;
     const { builtin, isByteOrdered } = column[side];
     if (BYTE_TYPES.has(builtin)) return true;
-    return (TEXT_TYPES.has(builtin) || builtin === "bpchar") && isByteOrdered && keepsByteOrder(encodings[side]);
+    if (!isByteOrdered || !keepsByteOrder(encodings[side])) return false;
+    return TEXT_TYPES.has(builtin) || (builtin === "bpchar" && order === "padded");
   };
   return {
     ...column,

@@ -75,11 +75,12 @@ function columnReference(layout: Layout, column: LayoutColumn, side: Side): stri
 export function orderExpression(layout: Layout, column: KeyColumn, side: Side): string {
   const reference = columnReference(layout, column, side);
   if (column.isNative[side]) return cellOf(layout, column, side) ?? reference;
-  const isText = ["text", "varchar", "name", "bpchar"].includes(column[side].builtin);
+  const { builtin } = column[side];
+  const isText = ["text", "varchar", "name", "bpchar"].includes(builtin);
   // format() calls the type's output function, as COPY does; a cast to text is something else for several types.
   // Of NULL it makes '', which must stay NULL to be last.
   const text = isText
-    ? reference
+    ? `${reference}${builtin === "bpchar" ? "::pg_catalog.text" : ""}`
     : column.isNullable
     ? `case when ${reference} is not null then pg_catalog.format('%s', ${reference}) end`
     : `pg_catalog.format('%s', ${reference})`;
@@ -125,8 +126,13 @@ export function boundLiteral(layout: Layout, column: KeyColumn, side: Side, cell
     !keepsByteOrder(layout[side].serverEncoding);
   const type = isConverted ? "pg_catalog.bytea" : literalType(column, side);
   if (cell === null) return `null::${type}`;
+  if (column.order === "padded" && !column.isNative[side]) cell = withoutPadding(cell);
   if (isConverted) return `'\\x${hex(cell)}'::pg_catalog.bytea`;
   return `${textLiteral(cell)}::${type}${column.isNative[side] ? "" : ' collate "C"'}`;
+}
+
+function withoutPadding(cell: Uint8Array): Uint8Array {
+  return cell.subarray(0, cell.findLastIndex((byte) => byte !== 0x20) + 1);
 }
 
 /** A type without length, wide enough for the other side's values. */

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { fixStatement } from "../../../../src/engine/repair/fix.ts";
+import { fromClause, pinSettings, whereClause } from "../../../../src/engine/repair/order.ts";
 import { seeded } from "../../../harness/seed.ts";
 import { openSides, type Sides } from "./_sides.ts";
 
@@ -191,6 +192,27 @@ describe("the servers' order and the merge's", () => {
     }
   }
 
+  /** Every key cuts the rows in two, on either server: those up to it, and those behind it. */
+  async function checkRanges(rowCount: number): Promise<void> {
+    const { layout, differences } = await sides.walk({
+      where: "pg_catalog.current_setting('cluster_name') = 'provider'",
+    });
+    expect(differences.map((one) => one.kind)).toEqual(differences.map(() => "insert"));
+    expect(differences.length).toBe(rowCount);
+    for (const side of ["source", "target"] as const) {
+      await pinSettings(sides[side], layout);
+      const counts = differences.flatMap(({ key }) =>
+        [{ upTo: key }, { after: key }].map((range) =>
+          `(select count(*) from ${fromClause(layout, side)}${whereClause(layout, side, { range })})`
+        )
+      );
+      const [row] = await sides[side].query<{ counts: string }>(`select array[${counts.join(", ")}]::text as counts`);
+      const wanted = differences.flatMap((_, index) => [index + 1, rowCount - index - 1]);
+      expect([side, row!.counts]).toEqual([side, `{${wanted.join(",")}}`]);
+      await sides[side].exec("discard all");
+    }
+  }
+
   for (const [type, values] of KEYS) {
     it(`agree on ${type} (${values.length} values)`, async () => {
       await fill(type, values);
@@ -198,6 +220,8 @@ describe("the servers' order and the merge's", () => {
       expect(same.shown).toEqual([]);
       expect(same.counts.sourceRows).toBe(values.length);
       expect(same.counts.targetRows).toBe(values.length);
+
+      await checkRanges(values.length);
 
       // A row here and there away on either side, and one that is another.
       const [gone, surplus, changed] = random.shuffle(values);
