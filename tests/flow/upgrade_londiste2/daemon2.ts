@@ -47,7 +47,7 @@ export class Ticker2 extends Daemon {
   #sql: postgres.Sql | undefined;
 
   constructor(readonly provider: LentDatabase, readonly version: 2 | 3 = 2) {
-    super(100);
+    super(300);
   }
 
   protected async round(): Promise<void> {

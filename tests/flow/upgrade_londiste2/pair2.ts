@@ -58,7 +58,7 @@ export async function makeProvider(
 ): Promise<void> {
   await provider.sql(`set role ${role}; ${SCHEMA} ${pgq} ${londiste21} ${FILL}
     select pgq.create_queue('q');
-    update pgq.queue set queue_ticker_max_lag = '0.1 s', queue_ticker_idle_period = '1 s';
+    update pgq.queue set queue_ticker_max_lag = '0.3 s', queue_ticker_idle_period = '1 s';
     ${
     TABLES.map((name) => `select londiste.provider_add_table('q', 'public.${name}', '${KINDS[name] ?? "kvv"}');`).join(
       "",
