@@ -32,7 +32,10 @@ export const subscriberAdd = defineCommand({
       help: "the rows are the same already: no copy, state ok at once",
     },
     skipTruncate: { kind: "flag", help: "the copy keeps the rows that are there" },
-    force: { kind: "flag", help: "add in spite of differences that the check finds" },
+    force: {
+      kind: "flag",
+      help: "add in spite of differences that the check finds; columns that the subscriber lacks are left out",
+    },
     create: { kind: "flag", help: "make tables that are missing on the subscriber" },
     createFull: { kind: "flag", help: "the same, with all that belongs to them" },
     waitSync: { kind: "flag", help: "wait until the added tables are in sync; a replay must be running" },

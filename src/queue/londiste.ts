@@ -26,7 +26,7 @@ export function getTableList(db: Queryable, queue: string): Promise<TableRow[]> 
 }
 
 /**
- * londiste.local_add_table. Returns the function's code and note: 2xx added, 3xx added with a warning.
+ * londiste.local_add_table. @param attrs urlencoded, kept with the table. Returns the function's code and note: 2xx added, 3xx added with a warning.
  * @throws {SkyqError} `refused` from 400 on
  */
 export async function localAddTable(
@@ -34,11 +34,12 @@ export async function localAddTable(
   queue: string,
   table: string,
   triggerArgs: readonly string[],
+  attrs: string | null = null,
 ): Promise<Ret> {
   const ret = await one<Ret>(
     db,
-    "select ret_code, ret_note from londiste.local_add_table($1, $2, $3::text[])",
-    [queue, table, triggerArgs],
+    "select ret_code, ret_note from londiste.local_add_table($1, $2, $3::text[], $4)",
+    [queue, table, triggerArgs, attrs],
   );
   if (ret.ret_code >= 400) checkRet(ret, `Cannot add table "${table}"`);
   return ret;

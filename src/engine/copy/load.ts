@@ -5,6 +5,7 @@ import { quoteFullName, quoteIdent, splitName } from "../../db/quote.ts";
 import type { Queryable } from "../../db/queryable.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
 import { makeIndex, pendingIndexes, setAsideIndexes } from "./indexes.ts";
+import { leftOut } from "../nodes/left_out.ts";
 
 /** Tables below this size (bytes on the provider) are loaded with their indexes in place: building anew would not pay. */
 const BUILD_INDEXES_AFTER_BYTES = 8 * 1024 * 1024;
@@ -105,6 +106,14 @@ export function columnList(columns: readonly { name: string }[]): string {
   return columns.map((column) => quoteIdent(column.name)).join(", ");
 }
 
+async function leftOutOf(subscriber: Queryable, table: string): Promise<ReadonlySet<string>> {
+  const rows = await subscriber.query<{ table_attrs: string | null }>(
+    "select t.table_attrs from londiste.table_info t where t.table_name = $1 and t.local",
+    [table],
+  );
+  return new Set(rows.flatMap((row) => [...leftOut(row)]));
+}
+
 /** Columns both sides have, in the provider's order, without those that are computed on either side. */
 export async function commonColumns(
   from: Queryable,
@@ -115,7 +124,8 @@ export async function commonColumns(
   const dest = await readColumns(to, copy.destTable, "subscriber");
   const destNames = new Map(dest.map((column) => [column.name, column]));
   const sourceNames = new Set(source.map((column) => column.name));
-  const absent = source.filter((column) => !column.generated && !destNames.has(column.name));
+  const left = await leftOutOf(to, copy.sourceTable);
+  const absent = source.filter((column) => !column.generated && !destNames.has(column.name) && !left.has(column.name));
   if (absent.length > 0) {
     const names = absent.map((column) => column.name).join(", ");
     throw new SkyqError(
@@ -125,6 +135,11 @@ export async function commonColumns(
         hint: "Add it there: `skyq subscriber check` lists all differences.",
       },
     );
+  }
+  for (const name of left) {
+    if (sourceNames.has(name) && !destNames.has(name)) {
+      copy.log.warning(`Table ${copy.destTable} column ${name} does not exist on subscriber`);
+    }
   }
   for (const column of dest) {
     if (!sourceNames.has(column.name)) {

@@ -28,6 +28,7 @@ import {
   type SequenceDefinition,
   type TableDefinition,
 } from "./definition.ts";
+import { leaveOut } from "./left_out.ts";
 import { learnFromProvider, requireLeaf, requireRoot } from "./pair.ts";
 import { matchNames } from "./names.ts";
 import { lacksOnProviderTable, lacksOnSequence, lacksOnSubscriberTable, lacksToDropTriggers } from "./rights.ts";
@@ -255,6 +256,10 @@ export async function addSubscriberTables(
     const fkeys = definition === undefined || options.create !== "full"
       ? []
       : (await findTableFkeys(pair.provider, table)).filter((fkey) => fkey.from_table === table);
+    const absent = definition === undefined ? await absentColumns(pair, table) : [];
+    if (absent.length > 0) {
+      log.warning(`${table}: columns that the subscriber lacks are left out: ${absent.join(", ")}`);
+    }
     await pair.subscriber.transaction(async (tx) => {
       if (definition !== undefined) {
         log.info(`Creating ${table}`);
@@ -268,7 +273,7 @@ export async function addSubscriberTables(
       const words = ["no_triggers"];
       if (options.expectSync) words.push("expect_sync");
       if (options.skipTruncate) words.push("skip_truncate");
-      const ret = await localAddTable(tx, queue, table, words);
+      const ret = await localAddTable(tx, queue, table, words, absent.length === 0 ? null : leaveOut(absent));
       if (ret.ret_code >= 300) log.warning(ret.ret_note);
       if (options.dropTriggers && !options.expectSync) {
         await tx.query("select skyq.drop_user_triggers($1)", [table]);
@@ -276,6 +281,13 @@ export async function addSubscriberTables(
     });
   }
   return !isUnknown;
+}
+
+/** Columns that the provider has and the subscriber has not: after --force, else there are none. Keys cannot be absent. */
+async function absentColumns(pair: Pair, table: string): Promise<string[]> {
+  const there = await readStructure(pair.provider, table);
+  const here = new Set((await readStructure(pair.subscriber, table))?.columns.map(({ name }) => name));
+  return (there?.columns ?? []).filter(({ name, isKey }) => !isKey && !here.has(name)).map(({ name }) => name);
 }
 
 /** Ends the subscription of tables; their rows stay, dropped triggers come back. @returns false when a name was unknown */

@@ -118,10 +118,11 @@ interface RowStatement {
 }
 
 /** A row of `pgq.sqltriga` or `pgq.jsontriga`, or a truncation. */
-async function applyRowEvent(path: Path, { dest }: TakenTable, event: EventText, run: BatchRun): Promise<void> {
+async function applyRowEvent(path: Path, taken: TakenTable, event: EventText, run: BatchRun): Promise<void> {
   const { subscriber } = path;
+  const { dest } = taken;
   const table = event.extra1!;
-  const statement = event.type!.startsWith("{") ? await jsonRow(path, dest, event) : sqlRow(dest, event);
+  const statement = event.type!.startsWith("{") ? await jsonRow(path, taken, event) : sqlRow(dest, event);
   if (statement === null) await run.quarantine.forget(table);
   const held = run.quarantine.of(table);
   const key = statement?.key ?? null;
@@ -158,11 +159,15 @@ export function sqlRow(dest: string, { type, data }: Pick<EventText, "type" | "d
 const JSON_OPS: Readonly<Record<string, RowOp>> = { INSERT: "insert", UPDATE: "update", DELETE: "delete" };
 
 /** A row of `pgq.jsontriga`; null for a truncation. */
-async function jsonRow({ subscriber, plans }: Path, dest: string, event: EventText): Promise<RowStatement | null> {
+async function jsonRow(
+  { subscriber, plans }: Path,
+  { dest, leftOut }: TakenTable,
+  event: EventText,
+): Promise<RowStatement | null> {
   const { op, pkey } = readJsonType(event);
   if (op === "truncate") return null;
   const row = await jsonMembers(subscriber, event.data ?? "{}");
-  const plan = await plans.get(event.extra1!, dest, [...row.keys()], pkey);
+  const plan = await plans.get(event.extra1!, dest, [...row.keys()], pkey, leftOut);
   const { sql } = { insert: plan.insertOne, update: plan.updateOne, delete: plan.deleteOne }[op];
   return { sql, params: rowParams(plan, op, row), key: keyOf(plan, row), columns: [...row.keys()] };
 }

@@ -6,6 +6,7 @@ import { EventCodec, type EventPart } from "../../codec/event_codec.ts";
 import type { EventText } from "../../codec/event_text.ts";
 import { decodeUrl } from "../../codec/urlencode.ts";
 import type { TableRow } from "../../queue/londiste.ts";
+import { leftOut } from "../nodes/left_out.ts";
 import type { BatchStats, Path, TakenTable } from "./path.ts";
 import type { ApplyPlan } from "./plan.ts";
 
@@ -34,7 +35,7 @@ export function takenTables(path: Path, rows: readonly TableRow[]): TakenTables 
     const isTaken = row.local && path.takes(row);
     taken.set(
       row.table_name,
-      isTaken ? { dest: row.dest_table ?? row.table_name, snapshot: row.custom_snapshot } : null,
+      isTaken ? { dest: row.dest_table ?? row.table_name, snapshot: row.custom_snapshot, leftOut: leftOut(row) } : null,
     );
   }
   return taken;
@@ -233,7 +234,13 @@ class PieceReader {
     const taken = this.#tables.get(table)!;
     const columnNames = [...decodeUrl(event.data ?? "").keys()];
     const keyList = event.type!.slice(2);
-    const plan = await this.#path.plans.get(table, taken.dest, columnNames, keyNames(keyList, columnNames));
+    const plan = await this.#path.plans.get(
+      table,
+      taken.dest,
+      columnNames,
+      keyNames(keyList, columnNames),
+      taken.leftOut,
+    );
     if (plan.mustBeOrdered) {
       const take = taken.snapshot === null ? "all" : { snapshot: taken.snapshot };
       this.#codec.setTable(tableId, { take, mode: "ordered" });

@@ -12,6 +12,8 @@ export interface TakenTable {
   readonly dest: string;
   /** Snapshot of the first copy: events it has seen are left out. */
   readonly snapshot: string | null;
+  /** Columns of the events that the local table lacks, and that are passed over. */
+  readonly leftOut: ReadonlySet<string>;
 }
 
 /**

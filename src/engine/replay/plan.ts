@@ -8,7 +8,7 @@ import { fingerprints, readTargetTable, type TargetColumn, type TargetTable } fr
 export interface ShapeColumn {
   readonly name: string;
   readonly key: boolean;
-  /** Read over, not written: the subscriber computes it. */
+  /** Read over, not written: the subscriber computes it, or has no such column. */
   readonly skip: boolean;
 }
 
@@ -110,13 +110,19 @@ export class Plans {
    * @param dest the subscriber's table, `schema.name`
    * @throws {SkyqError} `structure` with the fact `table`: see `makePlan`
    */
-  async get(table: string, dest: string, columnNames: readonly string[], keyNames: readonly string[]) {
-    const id = JSON.stringify([table, dest, columnNames, keyNames]);
+  async get(
+    table: string,
+    dest: string,
+    columnNames: readonly string[],
+    keyNames: readonly string[],
+    leftOut: ReadonlySet<string> = new Set(),
+  ): Promise<ApplyPlan> {
+    const id = JSON.stringify([table, dest, columnNames, keyNames, [...leftOut]]);
     let plan = this.#plans.get(id);
     if (plan === undefined) {
       try {
         const target = await readTargetTable(this.#subscriber, dest);
-        plan = makePlan(table, target, columnNames, keyNames, this.#upsert);
+        plan = makePlan(table, target, columnNames, keyNames, { upsert: this.#upsert, leftOut });
       } catch (error) {
         if (error instanceof SkyqError && error.fault === "structure") error.facts.table = table;
         throw error;
@@ -134,6 +140,7 @@ let planCount = 0;
  * Plans the statements for events of `table` whose data has the columns `columnNames` and whose key is `keyNames`.
  * @param upsert single events are inserts that replace the row of their key, whether it is there or not: the table must
  *   have a unique index on the key, and a key that is no generated column
+ * @param leftOut columns that the subscriber's table need not have
  * @throws {SkyqError} `structure` when the subscriber's table lacks a column, or the key is not in the data
  */
 export function makePlan(
@@ -141,9 +148,10 @@ export function makePlan(
   target: TargetTable,
   columnNames: readonly string[],
   keyNames: readonly string[],
-  upsert = false,
+  { upsert = false, leftOut = new Set<string>() as ReadonlySet<string> } = {},
 ): ApplyPlan {
-  const missing = columnNames.filter((name) => !target.columns.has(name));
+  const isAbsent = (name: string) => !target.columns.has(name) && leftOut.has(name) && !keyNames.includes(name);
+  const missing = columnNames.filter((name) => !target.columns.has(name) && !isAbsent(name));
   if (missing.length > 0) {
     throw new SkyqError(
       "structure",
@@ -167,7 +175,7 @@ export function makePlan(
   }
   const columns = columnNames.map((name): ShapeColumn => {
     const key = keyNames.includes(name);
-    return { name, key, skip: target.columns.get(name)!.isGenerated };
+    return { name, key, skip: isAbsent(name) || target.columns.get(name)!.isGenerated };
   });
   // What each kind of statement is given, in event order; the codec follows the same rule.
   const inserted = columns.filter((column) => !column.skip);

@@ -6,6 +6,7 @@ import { one, type Queryable } from "../../db/queryable.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
 import { getTableList, type TableRow } from "../../queue/londiste.ts";
 import { hasQuarantine, type QuarantinedEvent, quarantinedEvents } from "../../queue/skyq.ts";
+import { leftOut } from "../nodes/left_out.ts";
 import { matchNames } from "../nodes/names.ts";
 import { areAmong } from "./careful.ts";
 import { jsonMembers, readJsonType, sqlRow } from "./events.ts";
@@ -235,7 +236,7 @@ async function readEvent(db: Queryable, event: QuarantinedEvent, dest: string): 
 }
 
 function planOf(plans: Plans, row: TableRow, event: ReadEvent & { kind: "row" }): Promise<ApplyPlan> {
-  return plans.get(row.table_name, row.dest_table ?? row.table_name, [...event.row.keys()], event.keys);
+  return plans.get(row.table_name, row.dest_table ?? row.table_name, [...event.row.keys()], event.keys, leftOut(row));
 }
 
 /** Whether a later event of the same key says all that this one does: events carry whole rows. */

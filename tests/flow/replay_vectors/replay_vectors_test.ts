@@ -118,10 +118,9 @@ async function command(node: CommandLine["node"], args: readonly string[]): Prom
       const triggerArgs = [...value("trigger-flags").map((chars) => `tgflags=${chars}`), ...value("trigger-arg")];
       const dest = value("dest-table")[0];
       if (triggerArgs.length === 0 && dest === undefined) {
-        // A column that the subscriber lacks is an error of skyq's check; the copy takes what both have.
-        const isForced = node === "subscriber" && names[0] === "v14";
-        const code = await run(node, "add", "conf.ini", ...names, ...flags, ...(isForced ? ["--force"] : []));
-        return isForced ? 0 : code;
+        // A column that the subscriber lacks is an error of skyq's check; with --force it is left out from then on.
+        const force = node === "subscriber" && names[0] === "v14" ? ["--force"] : [];
+        return await run(node, "add", "conf.ini", ...names, ...flags, ...force);
       }
       if (node === "subscriber") await job.finished(); // the function asks nobody: the table has to be known
       const db = node === "provider" ? provider : subscriber;
@@ -204,7 +203,7 @@ describe("the replay vectors", () => {
   });
 
   const names = [...Deno.readDirSync(VECTORS)].map(({ name }) => name.replace(/\.json$/, "")).sort();
-  for (const name of names.filter((each) => !/^1[45]_/.test(each))) {
+  for (const name of names.filter((each) => !each.startsWith("15_"))) {
     it(name, async () => {
       const vector = load(name);
       KEY_UPDATES[name]?.(vector);
@@ -276,6 +275,17 @@ const AFTER: Record<string, (vector: Vector) => Promise<void>> = {
     expect(await contents(subscriber, "v06", vector.subscriber_final.v06!)).toEqual(vector.subscriber_final.v06);
     expect(await subscriber.sql("select 1 from londiste.table_info where table_name = 'public.v06'")).toBe("");
     expect(await provider.sql("select 1 from pg_trigger where tgrelid = 'v06'::regclass")).toBe("");
+  },
+  "14_column_difference": async () => {
+    await provider.sql("insert into v14 values (2, 'b', 'p2'); update v14 set a = 'c', only_prov = 'x' where id = 1");
+    await job.caughtUp();
+    expect(await subscriber.sql("select * from v14 order by id")).toBe("1|c|dflt\n2|b|dflt");
+    // One that is added later is no such thing: the table waits for it.
+    await provider.sql("alter table v14 add later text; update v14 set later = 'l' where id = 2");
+    await waitFor(() => /public\.v14 is paused, .*no column "later"/.test(job.log), { what: "v14 to be paused" });
+    await subscriber.sql("alter table v14 add later text");
+    await job.caughtUp();
+    expect(await subscriber.sql("select * from v14 order by id")).toBe("1|c|dflt|\n2|b|dflt|l");
   },
   "13_foreign_keys": async () => {
     await waitFor(async () => (await subscriber.sql("select count(*) from londiste.pending_fkeys")) === "0", {

@@ -51,20 +51,30 @@ describe("makePlan()", () => {
 
   it("upsert: a row of the event's key gives way, whatever event it is", () => {
     const columns = target(column("v"), column("id"), column("g", { isGenerated: true }));
-    const plan = makePlan("public.t", columns, ["v", "id", "g"], ["id"], true);
+    const plan = makePlan("public.t", columns, ["v", "id", "g"], ["id"], { upsert: true });
     const sql = 'insert into "public"."t" ("v", "id") overriding system value values ($1, $2) ' +
       'on conflict ("id") do update set "v" = excluded."v"';
     expect([plan.insertOne.sql, plan.updateOne.sql]).toEqual([sql, sql]);
-    expect(makePlan("public.t", target(column("id")), ["id"], ["id"], true).updateOne.sql).toMatch(
+    expect(makePlan("public.t", target(column("id")), ["id"], ["id"], { upsert: true }).updateOne.sql).toMatch(
       /on conflict \("id"\) do nothing$/,
     );
     // Keys that are equal and look different: the row shows what the event says.
     const decimal = target(column("id", { isCanonicalText: false }));
-    expect(makePlan("public.t", decimal, ["id"], ["id"], true).insertOne.sql).toMatch(/set "id" = excluded."id"$/);
+    expect(makePlan("public.t", decimal, ["id"], ["id"], { upsert: true }).insertOne.sql).toMatch(
+      /set "id" = excluded."id"$/,
+    );
   });
 
   it("names the column that the subscriber lacks", () => {
     expect(() => makePlan("public.t", target(column("id")), ["id", "new col"], ["id"])).toThrow('no column "new col"');
+  });
+
+  it("passes over columns that are left out, unless they are of the key", () => {
+    const leftOut = new Set(["gone", "k"]);
+    const plan = makePlan("public.t", target(column("id"), column("v")), ["gone", "id", "v"], ["id"], { leftOut });
+    expect(plan.columns.map(({ skip }) => skip)).toEqual([true, false, false]);
+    expect(plan.copySql).toMatch(/\("id", "v"\)/);
+    expect(() => makePlan("public.t", target(column("v")), ["k", "v"], ["k"], { leftOut })).toThrow('no column "k"');
   });
 
   it("refuses events without a key", () => {
