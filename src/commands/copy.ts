@@ -1,5 +1,6 @@
 import { defineCommand } from "../cli/command.ts";
 import { claimCopy, copyForeground } from "../engine/copy/foreground.ts";
+import { errorPolicy } from "./_policy.ts";
 import { tickBeside } from "./_daemon.ts";
 import { providerTarget, subscriberTarget, toBytes, toMs, withSubscriber } from "./_pair.ts";
 
@@ -32,6 +33,7 @@ export const copy = defineCommand({
         lockTimeoutMs: toMs(config.get("lock_timeout")),
         connections: config.get("copy_connections"),
         chunkBytes: toBytes(config.get("copy_chunk_mb")),
+        policy: errorPolicy(config),
         log,
         signal,
       });

@@ -143,13 +143,16 @@ const STEPS: readonly Step[] = [
 
 describe("a copy in chunks", () => {
   let job: Job;
+  /** Chunks by place are read from PostgreSQL 14 on. */
+  let canByPlace: boolean;
 
   beforeAll(async () => {
     const [provider, subscriber] = await lendDatabases(2);
+    canByPlace = Number(await provider.sql("show server_version_num")) >= 140_000;
     job = new Job({
       provider,
       subscriber,
-      settings: { copy_chunk_mb: "0.03", copy_connections: "2", parallel_copies: "3" },
+      settings: { copy_chunk_mb: "0.03", copy_connections: "2", parallel_copies: "3", lock_timeout: "60" },
     });
     for (const database of [provider, subscriber]) await database.sql(SCHEMA);
     await provider.sql(ROWS);
@@ -197,11 +200,14 @@ describe("a copy in chunks", () => {
   const newLog = (before: number) => job.log.slice(before);
 
   it("is what these tables get, by key and by place", () => {
-    expect(job.log).toMatch(/Dropping by_place_u/);
-    expect(job.log).not.toMatch(/in one piece/);
+    expect(job.log).toMatch(/Dropping u_key/);
+    if (canByPlace) expect(job.log).not.toMatch(/in one piece/);
+    else expect(job.log).toMatch(/by_place: copied in one piece: its rows do not lie in the order of its key/);
   });
 
   it.each(STEPS)("goes on after kill -9 $name", async ({ name, on }) => {
+    // Updates of the steps before have put rows out of the order of their key.
+    await job.provider.sql("cluster by_key using by_key_pkey; cluster by_time using by_time_pkey");
     await using writer = new Writer(job.provider, () => change(++changeCount));
     let loaded = "";
     const { length } = job.log;
@@ -235,6 +241,7 @@ describe("a copy in chunks", () => {
   }, 180_000);
 
   it("takes rows that move between chunks once, and loses none", async () => {
+    if (!canByPlace) return;
     const { length } = job.log;
     const place = "split_part(trim(both '()' from p.ctid::text), ',', 1)::int";
     // Half empty pages: whatever becomes larger finds room in another one.

@@ -19,12 +19,19 @@ const CHUNK = "a chunk before its commit";
 
 describe("while chunks are copied", () => {
   let job: Job;
+  /** Chunks by place are read from PostgreSQL 14 on. */
+  let canByPlace: boolean;
   let length: number;
   const newLog = () => job.log.slice(length);
 
   beforeAll(async () => {
     const [provider, subscriber] = await lendDatabases(2);
-    job = new Job({ provider, subscriber, settings: { copy_chunk_mb: "0.03", parallel_copies: "2" } });
+    canByPlace = Number(await provider.sql("show server_version_num")) >= 140_000;
+    job = new Job({
+      provider,
+      subscriber,
+      settings: { copy_chunk_mb: "0.03", parallel_copies: "2", lock_timeout: "60" },
+    });
     for (const database of [provider, subscriber]) await database.sql(SCHEMA);
     await provider.sql(ROWS);
     await job.install();
@@ -72,6 +79,16 @@ describe("while chunks are copied", () => {
     );
     await work(gate);
   }
+
+  const someoneWaitsForARow = () =>
+    waitFor(
+      async () =>
+        await job.subscriber.sql("select 1 from pg_locks l where l.locktype = 'transactionid' and not l.granted") !==
+          "",
+      {
+        what: "somebody to wait for the chunk that is held up",
+      },
+    );
 
   it("subscriber tables shows how far the copy is, and other tables are replayed", async () => {
     await heldUp(["by_key"], async (gate) => {
@@ -126,7 +143,9 @@ describe("while chunks are copied", () => {
       await job.allOk();
     });
     await expectEqualAndClean();
-    expect(newLog()).toMatch(/Copy of "public\.by_place" begins again: the provider's table was rewritten/);
+    if (canByPlace) {
+      expect(newLog()).toMatch(/Copy of "public\.by_place" begins again: the provider's table was rewritten/);
+    }
     expect(newLog()).not.toMatch(/by_key.*begins again/);
     await job.provider.sql(ROWS);
     await job.finished();
@@ -162,9 +181,11 @@ describe("while chunks are copied", () => {
 
   it("a table that is removed gets its indexes back, and can be added again", async () => {
     await heldUp(["by_key"], async (gate) => {
-      await job.run("subscriber", "remove", "conf.ini", "by_key");
-      expect((await job.try("subscriber", "add", "conf.ini", "by_key")).stderr).toMatch(/has no primary key/);
+      // It waits for the chunk that is held up, and comes right after it.
+      const removed = job.run("subscriber", "remove", "conf.ini", "by_key");
+      await someoneWaitsForARow();
       await gate.open();
+      await removed;
     });
     await waitFor(async () => await indexes(job.subscriber) === await indexes(job.provider), {
       what: "the indexes to be there again",
@@ -180,13 +201,11 @@ describe("while chunks are copied", () => {
       // As `londiste.py resync` does, whatever state the table is in.
       await job.subscriber.sql("select londiste.local_set_table_state('q', 'public.by_key', null, null)");
       await job.subscriber.sql("update by_key set note = 'not the provider''s'");
-      await waitFor(async () => (await job.states()).get("public.by_key") === "in-copy", {
-        what: "the replay to see it",
-      });
+      await someoneWaitsForARow();
       await gate.open();
     });
     await expectEqualAndClean();
-    expect(newLog()).toMatch(/given up: its state was changed meanwhile/);
+    expect(newLog()).toMatch(/Starting full copy of public\.by_key[\s\S]*Starting full copy of public\.by_key/);
   }, 60_000);
 
   it("skyq copy does not take a copy from a running replay", async () => {
