@@ -17,7 +17,7 @@ import { SlowLink } from "../../tests/harness/slow_link.ts";
 import { waitFor } from "../../tests/harness/wait_for.ts";
 import { CHECKSUM, statementOf } from "../data/t8.ts";
 import { type BenchPair, benchPair, machine, Sides } from "./clusters.ts";
-import { cpuSecondsOfTree, ForeignLoad, peakResidentMb } from "./cpu.ts";
+import { cpuSeconds, cpuSecondsOfTree, ForeignLoad, peakResidentMb } from "./cpu.ts";
 import { benchOnce } from "./once.ts";
 import { median, spread, table } from "./report.ts";
 
@@ -36,10 +36,16 @@ const LIMIT_MS = 600_000;
 interface Measured {
   readonly what: string;
   readonly seconds: number;
-  /** Of the client and its children; null where the bench itself is the client. */
-  readonly cpuS: number | null;
+  /** Of the client and its children. */
+  readonly cpuS: number;
+  /** Of both servers, whoever they worked for meanwhile. */
+  readonly serverCpuS: number;
   readonly peakMb: number | null;
   readonly foreignCores: number;
+}
+
+function serverSeconds(clusters: BenchPair): number {
+  return clusters.serverPids().reduce((sum, pid) => sum + cpuSecondsOfTree(pid), 0);
 }
 
 /** What a process took, looked at while it runs. */
@@ -50,6 +56,7 @@ async function watched(
   exits: number[],
 ): Promise<Measured> {
   const foreign = new ForeignLoad(clusters.serverPids());
+  const startServerS = serverSeconds(clusters);
   const startMs = performance.now();
   const { pid, end } = start();
   let peakMb = 0;
@@ -67,7 +74,14 @@ async function watched(
   const seconds = (performance.now() - startMs) / 1000;
   await watching;
   if (!exits.includes(code)) throw new Error(`${what} ended with ${code}`);
-  return { what, seconds, cpuS, peakMb, foreignCores: foreign.cores() };
+  return {
+    what,
+    seconds,
+    cpuS,
+    serverCpuS: serverSeconds(clusters) - startServerS,
+    peakMb,
+    foreignCores: foreign.cores(),
+  };
 }
 
 function skyqRun(job: Job, clusters: BenchPair, what: string, exits: number[], ...args: string[]): Promise<Measured> {
@@ -89,13 +103,23 @@ async function readBoth(sides: Sides, clusters: BenchPair): Promise<Measured> {
     sides.both.map(({ database }) => WireConnection.connect(parseTarget(database.dsn()), { settings: { jit: "off" } })),
   );
   const foreign = new ForeignLoad(clusters.serverPids());
+  const [startServerS, startOwnS] = [serverSeconds(clusters), cpuSeconds(Deno.pid)];
   const startMs = performance.now();
   await Promise.all(connections.map(async (connection) => {
     for await (const _ of connection.copyOut("copy (select * from only t8 order by id) to stdout")) { /* nowhere */ }
   }));
   const seconds = (performance.now() - startMs) / 1000;
+  const foreignCores = foreign.cores();
+  const cpuS = cpuSeconds(Deno.pid) - startOwnS;
   await Promise.all(connections.map((connection) => connection.close()));
-  return { what: READ_BOTH, seconds, cpuS: null, peakMb: null, foreignCores: foreign.cores() };
+  return {
+    what: READ_BOTH,
+    seconds,
+    cpuS,
+    serverCpuS: serverSeconds(clusters) - startServerS,
+    peakMb: null,
+    foreignCores,
+  };
 }
 
 const READ_BOTH = "two COPY … ORDER BY id at once, to nowhere";
@@ -301,7 +325,6 @@ function report(results: readonly Measured[], rowCount: number): string {
     const mine = results.filter((each) => each.what === what);
     const seconds = mine.map((each) => each.seconds);
     const theirs = londiste(what);
-    const cpu = mine.flatMap(({ cpuS }) => cpuS ?? []);
     const peak = mine.flatMap(({ peakMb }) => peakMb ?? []);
     return [
       what,
@@ -309,13 +332,24 @@ function report(results: readonly Measured[], rowCount: number): string {
       `${(rowCount / median(seconds) / 1e6).toFixed(2)}M`,
       (median(seconds) / floor).toFixed(2),
       theirs === null ? "" : (median(seconds) / theirs).toFixed(2),
-      cpu.length === 0 ? "" : median(cpu).toFixed(1),
+      median(mine.map(({ cpuS }) => cpuS)).toFixed(1),
+      median(mine.map(({ serverCpuS }) => serverCpuS)).toFixed(1),
       peak.length === 0 ? "" : Math.max(...peak).toFixed(0),
       median(mine.map(({ foreignCores }) => foreignCores)).toFixed(2),
     ];
   });
   return table(
-    ["what", "seconds", "rows/s", "× reading", "× londiste", "client CPU s", "client peak MB", "others' cores"],
+    [
+      "what",
+      "seconds",
+      "rows/s",
+      "× reading",
+      "× londiste",
+      "client CPU s",
+      "servers' CPU s",
+      "client peak MB",
+      "others' cores",
+    ],
     rows,
   );
 }
@@ -328,11 +362,12 @@ async function run(size: Size, { withLondiste }: { withLondiste: boolean }): Pro
     for (const part of round % 2 === 0 ? parts : parts.toReversed()) {
       const measured = await part(size, clusters, round);
       results.push(...measured);
-      for (const { what, seconds, peakMb, foreignCores } of measured) {
+      for (const { what, seconds, cpuS, serverCpuS, peakMb, foreignCores } of measured) {
         console.log(
           `round ${round + 1}: ${what}: ${seconds.toFixed(2)} s${
             peakMb === null ? "" : `, ${peakMb.toFixed(0)} MB`
           }, ` +
+            `CPU ${cpuS.toFixed(1)} + ${serverCpuS.toFixed(1)} s, ` +
             `others took ${foreignCores.toFixed(2)} cores`,
         );
       }
