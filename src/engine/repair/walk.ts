@@ -189,7 +189,9 @@ class Feed {
       this.bytes += value.length;
     }
     const taken = this.#codec.push(this.side, this.#chunk);
-    if (taken === 0) throw new Error(`The merge asked for more of the ${this.side}, and has no room for it`);
+    if (taken === 0 && this.#chunk.length > 0) {
+      throw new Error(`The merge asked for more of the ${this.side}, and has no room for it`);
+    }
     this.#chunk = this.#chunk.subarray(taken);
     // The chunk was lent until now.
     if (this.#chunk.length === 0) this.#next = this.#read();
