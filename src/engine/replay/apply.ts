@@ -27,6 +27,7 @@ export async function applyPart(path: Path, piece: RowsPiece, run: BatchRun): Pr
   const savepoint = subscriber.exec("savepoint skyq_part");
   savepoint.catch(() => {});
   const isSmall = piece.part.stats.taken <= ONE_BY_ONE_MAX;
+  const { missedRows } = run.stats;
   let isCareful = !run.quarantine.isEmpty && await meetsQuarantine(path, piece, run);
   if (!isCareful) {
     try {
@@ -38,6 +39,7 @@ export async function applyPart(path: Path, piece: RowsPiece, run: BatchRun): Pr
         `Applying a part was refused (${(error as SkyqError).message}), going through its events one by one`,
       );
       await subscriber.exec("rollback to savepoint skyq_part");
+      run.stats.missedRows = missedRows; // counted again
       isCareful = true;
     }
   }
