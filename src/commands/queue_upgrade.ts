@@ -1,5 +1,5 @@
 import { defineCommand } from "../cli/command.ts";
-import { upgradeQueues } from "../engine/upgrade/pgq2.ts";
+import { upgradeQueues } from "../db/pgq_2_1.ts";
 import { withQueues } from "./_database.ts";
 
 export const queueUpgrade = defineCommand({

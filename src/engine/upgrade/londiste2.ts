@@ -26,7 +26,7 @@ import { copyConsumerName } from "../copy/table_copy.ts";
 import { learnFromProvider } from "../nodes/pair.ts";
 import { isAlreadyApplied } from "../replay/open.ts";
 import { OLD_SCHEMA, type Pair, type Side, type UpgradeJob } from "./look.ts";
-import { addCompat2, convertPgq2 } from "./pgq2.ts";
+import { addCompat2, convertPgq2 } from "../../db/pgq_2_1.ts";
 import { refuseRunning, watchLondiste2 } from "./running.ts";
 
 /** What the provider has to know of the subscriber. */
@@ -175,7 +175,11 @@ async function oldPositions(
   const copies = new Map<string, bigint>();
   for (const { table_name: table, merge_state: state } of tables) {
     if (!isCatchingUp(state)) continue;
-    const copyPosition = await oldPosition(tx, old, queue, `${worker}_copy`);
+    // Without its position it begins anew; that is no reason to stop.
+    const copyPosition = await oldPosition(tx, old, queue, `${worker}_copy`).catch((error) => {
+      if (error instanceof SkyqError && error.fault === "lost-position") return null;
+      throw error;
+    });
     if (copyPosition === null) {
       log.warning(`${table}: the position of its copy is lost, it is copied from the beginning`);
     } else copies.set(table, copyPosition);

@@ -4,7 +4,7 @@ import { silentLog } from "../../../src/base/log.ts";
 import { installSchemas } from "../../../src/db/install.ts";
 import { openSql, type SqlConnection } from "../../../src/db/sql.ts";
 import { parseTarget } from "../../../src/db/target.ts";
-import { upgradeQueues } from "../../../src/engine/upgrade/pgq2.ts";
+import { upgradeQueues } from "../../../src/db/pgq_2_1.ts";
 import { pgq } from "../../../sql/pgq/mod.ts";
 import { lendDatabases } from "../../harness/pair.ts";
 import pgq21 from "../../flow/upgrade_londiste2/pgq_2_1.sql" with { type: "text" };

@@ -1,15 +1,15 @@
 // Schema pgq of version 2.1 becomes skyq's own, 3.5, with its queues, ticks, consumers and events.
 
-import { pgq } from "../../../sql/pgq/mod.ts";
-import compat from "../../../sql/pgq/compat_2_1.sql" with { type: "text" };
-import tables from "../../../sql/pgq/from_2_1.sql" with { type: "text" };
-import { SCHEMAS } from "../../../sql/mod.ts";
-import { SkyqError } from "../../base/errors.ts";
-import type { Logger } from "../../base/log.ts";
-import { during } from "../../db/errors.ts";
-import { type InstallReport, installSchemas, installSchemasWithin, recordInstalled } from "../../db/install.ts";
-import { isLondiste2, isPgq2 } from "../../db/old_schemas.ts";
-import type { SqlConnection, Transaction } from "../../db/sql.ts";
+import { pgq } from "../../sql/pgq/mod.ts";
+import compat from "../../sql/pgq/compat_2_1.sql" with { type: "text" };
+import tables from "../../sql/pgq/from_2_1.sql" with { type: "text" };
+import { SCHEMAS } from "../../sql/mod.ts";
+import { SkyqError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import { during } from "./errors.ts";
+import { type InstallReport, installSchemas, installSchemasWithin, recordInstalled } from "./install.ts";
+import { isLondiste2, isPgq2 } from "./old_schemas.ts";
+import type { SqlConnection, Transaction } from "./sql.ts";
 
 /**
  * Brings the schemas of a database with queues up to this version, those of PgQ 2.1 as well. Where Londiste 2.1 is at
