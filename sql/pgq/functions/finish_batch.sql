@@ -1,5 +1,7 @@
 create or replace function pgq.finish_batch(x_batch_id bigint) returns integer
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer
+-- As in pgq.next_batch_custom: the update goes by the row's place, also in a session that knew the table as a small one.
+set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 -- Closes a batch; the consumer's position moves to its last tick.
 -- Returns:   1, or 0 with a warning for an unknown batch
 declare

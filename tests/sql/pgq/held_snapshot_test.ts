@@ -76,7 +76,7 @@ describe("while a snapshot is held", () => {
     await db.rows("caller", batches(BATCH_COUNT));
     const after = await blocks();
     for (const [name, count] of Object.entries(before)) {
-      expect(after[name], `${name}, ${count} blocks before`).toBeLessThan(2 * count + 60);
+      expect(after[name], `${name}, ${count} blocks before`).toBeLessThan(count + 40);
     }
     // An update each for opening and finishing, one for the node's position, one tick: bytes of a version, its index
     // entries and the table's own pages.
