@@ -1,7 +1,14 @@
-/** The originals' extensions are there already: skyq uses what it finds and adds only what is missing. */
+/**
+ * The originals' extensions are there already: skyq uses what it finds and adds only what is missing. `SKYQ_LONG=1` keeps
+ * writing for a minute each.
+ */
 import { describe, expect, it } from "vitest";
 import { lendDatabases, type LentDatabase, pair } from "../../harness/pair.ts";
-import { Job } from "../job.ts";
+import { Job, size } from "../job.ts";
+import { Writer } from "../writer.ts";
+
+/** Each of the three ways, most of it waiting. */
+const LOAD_MS = size({ smoke: 7_000, long: 60_000 });
 
 const servers = await pair();
 const available = (await servers.provider.sql(
@@ -40,7 +47,21 @@ describe("beside the originals", () => {
         insert into t (v) select E'tab\\t%&=' || i from generate_series(1, 200) i;
         update t set v = null where id % 3 = 0;
         delete from t where id % 7 = 0`);
+        // Under load for a while, with rotations and a replay that is killed half way.
+        await provider.sql("select pgq.set_queue_config('q', 'rotation_period', '1 second')");
+        const writer = new Writer(
+          provider,
+          (n) =>
+            `insert into t (v, n) values ('written ${n}', ${n}); update t set n = n + 1 where id % 50 = ${n % 50};
+           delete from t where id = ${n * 3}`,
+        );
+        await new Promise((resolve) => setTimeout(resolve, LOAD_MS / 2));
+        await job.killReplay();
+        job.startReplay();
+        await new Promise((resolve) => setTimeout(resolve, LOAD_MS / 2));
+        await writer.stop();
         await job.caughtUp();
+        expect(writer.committedCount).toBeGreaterThan(10);
         expect(await job.differences("t")).toEqual([]);
         expect(Number(await subscriber.sql("select last_value from t_id_seq"))).toBeGreaterThan(700);
         expect(await functions()).toBe(before);

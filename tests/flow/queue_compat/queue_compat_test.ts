@@ -1,11 +1,11 @@
 /**
  * skyq's schema under the originals' programs, and skyq's programs on the originals' schema. Skipped, saying so, where
- * those are not installed: pgqd, Python's pgq, the extension.
+ * those are not installed: pgqd, Python's pgq, the extension. `SKYQ_LONG=1` goes on for a minute each.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { lendDatabases, type LentDatabase, pair } from "../../harness/pair.ts";
 import { skyq, spawnSkyq } from "../../harness/process.ts";
-import { Job } from "../job.ts";
+import { Job, size } from "../job.ts";
 import { waitFor } from "../../harness/wait_for.ts";
 
 const PYTHON = "/usr/bin/python3";
@@ -86,31 +86,56 @@ const SETTINGS = `
          pgq.set_queue_config('q', 'rotation_period', '0.5 s');
   create table public.noted (data text, retry int);`;
 
-/** Writes 200 events over a few seconds, and waits until the Python consumer has each once, those ending in 7 twice. */
-async function produceAndCheck(database: LentDatabase, told: () => string): Promise<void> {
-  for (let part = 0; part < 20; part++) {
-    await database.sql(`select pgq.insert_event('q', 't', (${part} * 10 + n)::text) from generate_series(0, 9) n`);
-    await new Promise((resolve) => setTimeout(resolve, 150));
-  }
-  await waitFor(async () => Number(await database.sql("select count(*) from noted")) >= 220, {
-    what: "all events to be consumed",
-    timeoutMs: 40_000,
-  }).catch(async (error) => {
-    const seen = await database.sql("select count(*), count(distinct data), max(retry) from noted");
-    throw new Error(`${error.message}\n${seen}\n${told()}`);
-  });
-  expect((await database.sql("select count(*), count(distinct data), sum(retry) from noted")).trim()).toBe(
-    "220|200|20",
-  );
-  expect((await database.sql("select count(*) from noted where retry = 1 and data not like '%7'")).trim()).toBe("0");
-}
+/** How long events are written; nearly all of it is waiting. */
+const WRITE_MS = size({ smoke: 20_000, long: 60_000 });
+const PAUSE_MS = 200;
+const EVENTS_PER_WRITE = 10;
 
-/** Waits for a rotation since the queue was made: both of its steps were in one transaction then. */
-async function rotated(database: LentDatabase): Promise<void> {
-  const condition = "queue_switch_step2 > queue_switch_step1";
-  await waitFor(async () => (await database.sql(`select ${condition} from pgq.queue`)).trim() === "t", {
-    what: "a rotation",
-  });
+/**
+ * Two writers write for a while; half way the Python consumer is killed and started again. In the end it has each event
+ * once, those ending in 7 twice.
+ * @returns how often the queue was rotated meanwhile
+ */
+async function produceAndCheck(database: LentDatabase, told: () => string): Promise<number> {
+  let consumer = pythonConsumer(database);
+  const output = () => `${told()}\n${consumer.output}`;
+  try {
+    const endMs = performance.now() + WRITE_MS;
+    const tables = new Set<string>();
+    let count = 0;
+    const write = async () => {
+      while (performance.now() < endMs) {
+        const first = count;
+        count += EVENTS_PER_WRITE;
+        await database.sql(
+          `select pgq.insert_event('q', 't', (${first} + n)::text) from generate_series(0, ${EVENTS_PER_WRITE - 1}) n`,
+        );
+        tables.add(await database.sql("select queue_switch_step1 from pgq.queue"));
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      }
+    };
+    const writers = [write(), write()];
+    await new Promise((resolve) => setTimeout(resolve, WRITE_MS / 2));
+    await consumer[Symbol.asyncDispose]();
+    consumer = pythonConsumer(database);
+    await Promise.all(writers);
+    const wanted = `${count + count / 10}|${count}|${count / 10}`;
+    const seen = async () =>
+      (await database.sql("select count(*), count(distinct data), sum(retry) from noted")).trim();
+    await waitFor(async () => Number((await seen()).split("|")[0]) >= count + count / 10, {
+      what: "all events to be consumed",
+      timeoutMs: 60_000,
+    }).catch(async (error) => {
+      throw new Error(`${error.message}\n${await seen()} of ${wanted}\n${output()}`);
+    });
+    expect(await seen()).toBe(wanted);
+    expect((await database.sql("select count(*) from noted where retry = 1 and data not like '%7'")).trim()).toBe("0");
+    expect((await database.sql("select count(*) from pgq.retry_queue")).trim()).toBe("0");
+    console.log(`queue_compat: ${count} events in ${WRITE_MS / 1000} s, ${tables.size - 1} rotations`);
+    return tables.size - 1;
+  } finally {
+    await consumer[Symbol.asyncDispose]();
+  }
 }
 
 describe("a database installed by skyq", () => {
@@ -135,9 +160,7 @@ describe("a database installed by skyq", () => {
         "ticker_period = 0.05\nmaint_period = 0.2\nretry_period = 0.2\n",
     );
     await using pgqd = new Program("pgqd", [`${dir}/pgqd.ini`]);
-    await using consumer = pythonConsumer(database);
-    await produceAndCheck(database, () => pgqd.output + consumer.output);
-    await rotated(database);
+    expect(await produceAndCheck(database, () => pgqd.output)).toBeGreaterThan(3);
     await waitFor(
       async () => (await database.sql("select full_since is not null from skyq.queue_policy")).trim() === "t",
       {
@@ -168,11 +191,7 @@ describe("a database where the original extension was created", () => {
     expect((await skyq(["queue", "config", file, "q", "max_size=1GB"])).code).toBe(0);
     await database.sql(SETTINGS);
     await using ticker = spawnSkyq(["ticker", file]);
-    if (hasPython) {
-      await using consumer = pythonConsumer(database);
-      await produceAndCheck(database, () => ticker.stderr + consumer.output);
-    }
-    await rotated(database);
+    if (hasPython) expect(await produceAndCheck(database, () => ticker.stderr)).toBeGreaterThan(3);
     expect(ticker.stderr).not.toMatch(/ERROR/);
     expect((await skyq(["queue", "status", file])).stdout).toMatch(/^q +3\/0\.5s/m);
   });
