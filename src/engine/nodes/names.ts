@@ -8,8 +8,9 @@ import { makeFullName, splitName } from "../../db/quote.ts";
  * @example matchNames("ord*", ["public.orders", "app.orders"]) // ["public.orders"]
  */
 export function matchNames(typed: string, candidates: readonly string[]): string[] {
+  const exact = exactName(typed, candidates);
+  if (exact !== null) return [exact];
   const full = makeFullName(unquote(typed));
-  if (candidates.includes(full)) return [full];
   if (!/[*?]/.test(full)) return [];
   const pattern = splitName(full);
   const schema = globToRegExp(pattern.schema);
@@ -22,7 +23,12 @@ export function matchNames(typed: string, candidates: readonly string[]): string
 
 /** Whether an argument is the name of one of the candidates, and no glob. */
 export function isExactName(typed: string, candidates: readonly string[]): boolean {
-  return candidates.includes(makeFullName(unquote(typed)));
+  return exactName(typed, candidates) !== null;
+}
+
+/** As it stands, else without the quotes of SQL. */
+function exactName(typed: string, candidates: readonly string[]): string | null {
+  return [typed, unquote(typed)].map(makeFullName).find((name) => candidates.includes(name)) ?? null;
 }
 
 function globToRegExp(glob: string): RegExp {
@@ -30,12 +36,14 @@ function globToRegExp(glob: string): RegExp {
   return new RegExp(`^${source}$`, "su");
 }
 
-/** `"My Schema"."a.b"` → `My Schema.a.b`; anything that is not wholly quoted stays as typed. */
+/** `"My Schema"."a.b"` → `My Schema.a.b`, and either part quoted alone; all else stays as typed. */
 function unquote(typed: string): string {
-  const part = `"((?:[^"]|"")+)"`;
-  const match = new RegExp(`^(?:(?:${part}|([^".]+))\\.)?${part}$`, "s").exec(typed);
-  if (match === null) return typed;
+  const quoted = `"((?:[^"]|"")+)"`;
   const plain = (text: string) => text.replaceAll('""', '"');
+  const onlySchema = new RegExp(`^${quoted}\\.([^"]+)$`, "s").exec(typed);
+  if (onlySchema !== null) return `${plain(onlySchema[1]!)}.${onlySchema[2]}`;
+  const match = new RegExp(`^(?:(?:${quoted}|([^".]+))\\.)?${quoted}$`, "s").exec(typed);
+  if (match === null) return typed;
   const schema = match[1] !== undefined ? plain(match[1]) : match[2];
-  return schema === undefined ? `public.${plain(match[3]!)}` : `${schema}.${plain(match[3]!)}`;
+  return `${schema ?? "public"}.${plain(match[3]!)}`;
 }
