@@ -3,11 +3,13 @@ import type { Queryable } from "./queryable.ts";
 
 /** Whether schema pgq is that of PgQ 2.1. */
 export async function isPgq2(db: Queryable): Promise<boolean> {
+  // Of all versions that have these columns only 2.1 lacks the third.
   const rows = await db.query(
-    `select 1 from pg_catalog.pg_class c
-      where c.oid = pg_catalog.to_regclass('pgq.queue')
-        and not exists (select 1 from pg_catalog.pg_attribute a
-                         where a.attrelid = c.oid and a.attname = 'queue_disable_insert' and not a.attisdropped)`,
+    `select 1
+       from pg_catalog.pg_attribute a
+      where a.attrelid = pg_catalog.to_regclass('pgq.queue') and not a.attisdropped
+        and a.attname in ('queue_switch_step1', 'queue_ticker_max_count', 'queue_disable_insert')
+     having count(*) = 2 and not 'queue_disable_insert' = any (pg_catalog.array_agg(a.attname::text))`,
   );
   return rows.length > 0;
 }
