@@ -49,6 +49,13 @@ export function fixPreamble(layout: Layout): string {
 }
 
 function insert(layout: Layout, cells: readonly Cell[]): Uint8Array {
+  if (!layout.key.some((column) => column.isLoose)) return insertOnly(layout, cells);
+  // A row whose key is the same in another spelling is a difference of its own, which may come behind this one.
+  const sameKey = remove(layout, cells.slice(0, layout.key.length), false);
+  return new StatementWriter().raw(sameKey).raw(insertOnly(layout, cells)).done();
+}
+
+function insertOnly(layout: Layout, cells: readonly Cell[]): Uint8Array {
   const fixed = layout.columns.map((column, index) => ({ column, cell: cells[index]! }))
     .filter(({ column }) => !column.isGenerated);
   const names = fixed.map(({ column }) => column.target.quotedName).join(", ");
@@ -85,11 +92,15 @@ function update(layout: Layout, before: readonly Cell[], after: readonly Cell[])
   return writer.text(";\n").done();
 }
 
-function remove(layout: Layout, key: readonly Cell[]): Uint8Array {
+/** @param isExact leaves a row alone whose key is the same only as its type sees it */
+function remove(layout: Layout, key: readonly Cell[], isExact = true): Uint8Array {
   const writer = new StatementWriter().text(`delete from ${only(layout)}${layout.target.quotedTable} where `);
   layout.key.forEach((column, index) => {
     if (index > 0) writer.text(" and ");
-    condition(writer, column, key[index]!);
+    const cell = key[index]!;
+    condition(writer, column, cell);
+    if (!isExact || !column.isLoose || cell === null) return;
+    writer.text(` and ${column.target.quotedName}::text collate "C" = `).literal(cell);
   });
   return writer.text(";\n").done();
 }

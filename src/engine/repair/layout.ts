@@ -22,6 +22,9 @@ export interface SideColumn {
   readonly hasEquality: boolean;
   /** The server compares values of the column as bytes. */
   readonly isByteOrdered: boolean;
+  readonly isEnum: boolean;
+  /** Texts that read differently are never equal. */
+  readonly isDeterministic: boolean;
   /** The value is a name that the server shortens by the search path: regclass and its kind. */
   readonly isShownByPath: boolean;
   /** The name, quoted where the server would. */
@@ -43,6 +46,8 @@ export interface KeyColumn extends LayoutColumn {
   /** Whether the server may use an index in that order, per side; else it has to sort by the text's bytes. */
   readonly isNative: Readonly<Record<Side, boolean>>;
   readonly isNullable: boolean;
+  /** The target may call two values equal that read differently, and that the merge does not: '1 mon' and '30 days'. */
+  readonly isLoose: boolean;
 }
 
 /** One side's table. */
@@ -107,6 +112,8 @@ interface ColumnRow {
   generated: boolean;
   identity_always: boolean;
   has_equality: boolean;
+  is_enum: boolean;
+  is_deterministic: boolean;
   /** `default`, `bytes` or `other`; null when the type has no collation. */
   collation: string | null;
 }
@@ -213,6 +220,8 @@ function commonKey(from: SideInfo, to: SideInfo, act: string, sideNames: Record<
 
 /** Built-in types whose own order is that of the bytes of their text. */
 const BYTE_TYPES = new Set(["uuid", "bytea", "bool", "macaddr", "macaddr8", "time", "bit", "varbit"]);
+/** Other types of which each value has one text. */
+const OTHER_STRICT_TYPES = new Set(["bpchar", "char", "inet", "cidr", "pg_lsn", "money", "timetz", "oid", "xid8"]);
 const TEXT_TYPES = new Set(["text", "varchar", "name"]);
 const INTEGER_TYPES = new Set(["int2", "int4", "int8"]);
 const TIME_TYPES = new Set(["date", "timestamp", "timestamptz"]);
@@ -232,7 +241,12 @@ function keyColumn(column: LayoutColumn, encodings: Record<Side, string>): KeyCo
     order,
     isNative: { source: isNative("source"), target: isNative("target") },
     isNullable: !source.isNotNull || !target.isNotNull,
+    isLoose: order === "bytes" && !(TEXT_TYPES.has(target.builtin) ? target.isDeterministic : isStrict(target)),
   };
+}
+
+function isStrict({ builtin, isEnum }: SideColumn): boolean {
+  return isEnum || BYTE_TYPES.has(builtin) || OTHER_STRICT_TYPES.has(builtin);
 }
 
 function keyOrder(source: SideColumn, target: SideColumn): KeyOrder {
@@ -307,6 +321,8 @@ function sideColumn(row: ColumnRow, isByteOrdered: boolean): SideColumn & { name
     isIdentityAlways: row.identity_always,
     isNotNull: row.not_null,
     hasEquality: row.has_equality,
+    isEnum: row.is_enum,
+    isDeterministic: row.is_deterministic,
     isByteOrdered: row.collation === "default" ? isByteOrdered : row.collation === "bytes",
     isShownByPath: /^reg|^aclitem$/.test(row.element),
   };
@@ -334,6 +350,7 @@ const COLUMNS_SQL = `
                     select 1 from pg_catalog.pg_cast k
                      where k.castsource = coalesce(e.oid, t.oid) and k.casttarget = o.opcintype
                        and k.castmethod = 'b' and k.castcontext = 'i'))) as has_equality,
+         t.typtype = 'e' as is_enum, coalesce(col.collisdeterministic, true) as is_deterministic,
          case when a.attcollation = 0 then null
               when col.collname = 'default' and col.collnamespace = 'pg_catalog'::regnamespace then 'default'
               when col.collprovider = 'b' or col.collprovider = 'c' and col.collcollate in ('C', 'POSIX') then 'bytes'
