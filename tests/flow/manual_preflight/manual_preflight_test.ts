@@ -168,6 +168,28 @@ describe("preflight", () => {
     );
   });
 
+  it("a table that is missing is made, for its owner, by the same role", async () => {
+    await job.provider.sql(`set role shopapp;
+      create table "the Shop".late (id serial primary key, v text unique);
+      grant select, trigger on "the Shop".late to "${READER}";
+      insert into "the Shop".late (v) values ('a'), ('b')`);
+    await job.run("provider", "add", "conf.ini", "the Shop.late");
+    const { rows } = await look("the Shop.late");
+    expect(rows.find(({ side, what }) => side === "subscriber" && what === "table the Shop.late")).toMatchObject({
+      state: "note",
+      detail: "it is missing: make it, or let `subscriber add --create` do it",
+    });
+    const { code, stderr } = await job.try("subscriber", "add", "conf.ini", "the Shop.late", "--create-full");
+    expect({ code, stderr }).toEqual({ code: 0, stderr });
+    expect(stderr).not.toContain("WARNING");
+    await job.caughtUp();
+    expect(await job.differences(`"the Shop".late`)).toEqual([]);
+    const owners = await job.subscriber.sql(
+      "select relname || ' ' || pg_get_userbyid(relowner) from pg_class where relname in ('late', 'late_id_seq') order by 1",
+    );
+    expect(owners.trim()).toBe("late shopapp\nlate_id_seq shopapp");
+  });
+
   it("what is registered is looked at without names", async () => {
     const { code, rows } = await look();
     expect(rows.filter(({ state }) => state === "lacks")).toEqual([]);
