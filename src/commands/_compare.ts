@@ -49,7 +49,7 @@ export const SHARED_OPTIONS = {
   maxRate: {
     kind: "string",
     value: "RATE",
-    help: "read at most so much a second: 20MB, 50000rows; hashing is not counted",
+    help: "read at most so much a second from both sides together: 20MB, 50000rows; hashing is not counted",
   },
   maxLag: { kind: "number", min: 0, value: "SECONDS", help: "pause while the subscriber is further behind" },
   resume: { kind: "string", value: "FILE", help: "remember the progress there; the same command goes on from it" },
@@ -247,10 +247,20 @@ const CLEAR_LINE = "\r\x1b[2K";
 function terminalLine(): ((line: string) => void) | null {
   if (!Deno.stderr.isTerminal()) return null;
   return (line) => {
-    const { columns } = Deno.consoleSize();
-    writeStderr(CLEAR_LINE + line.slice(0, Math.max(0, columns - 1)));
+    writeStderr(CLEAR_LINE + line.slice(0, Math.max(0, terminalColumns() - 1)));
   };
 }
+
+function terminalColumns(): number {
+  try {
+    // Some terminals call themselves 0 columns wide.
+    return Deno.consoleSize().columns || COLUMNS;
+  } catch {
+    return COLUMNS; // stderr is a terminal that cannot be asked
+  }
+}
+
+const COLUMNS = 80;
 
 /** The log, its lines above the terminal's line. */
 function loggedAbove(log: Logger, show: (line: string) => void): Logger {

@@ -130,7 +130,7 @@ export async function runTables(
   if (pair.replication !== null && chosen.tables.length > 0) {
     await checkLag(catalogs.source, pair.replication, { force: options.force || options.isOnline });
   }
-  const reports = new Map<string, TableReport>(chosen.reports.map((report) => [report.table, report]));
+  const reports = new Map<string, TableReport>();
   const queue = [...chosen.tables];
   let stopped: unknown = null;
   const work = async () => {
@@ -149,7 +149,8 @@ export async function runTables(
   await Promise.all(Array.from({ length: Math.max(1, Math.min(options.jobs, queue.length)) }, work));
   if (stopped !== null) throw stopped;
   signal.throwIfAborted();
-  return [...reports.values()];
+  // With several at a time they end in any order.
+  return [...chosen.reports, ...chosen.tables.map(({ table }) => reports.get(table)!)];
 }
 
 function failedReport(table: string, reason: string, exit: number = EXIT.failed): TableReport {

@@ -211,11 +211,11 @@ describe("compare and repair of tables that no queue connects", () => {
       analyze slow, word`,
     );
     for (const table of ["slow", "word"]) {
-      await using here = SlowLink.open({ host: source.cluster.host, port: source.cluster.port, bytesPerSecond: 2.5e6 });
+      await using here = SlowLink.open({ host: source.cluster.host, port: source.cluster.port, bytesPerSecond: 0.5e6 });
       await using there = SlowLink.open({
         host: target.cluster.host,
         port: target.cluster.port,
-        bytesPerSecond: 2.5e6,
+        bytesPerSecond: 0.5e6,
       });
       const [from, to] = [[source, here], [target, there]].map(([database, link]) =>
         (database as LentDatabase).dsn().replace(/port=\d+/, `port=${(link as SlowLink).port}`)
@@ -254,6 +254,21 @@ describe("compare and repair of tables that no queue connects", () => {
     expect(JSON.parse(stdout)).toMatchObject({ source_rows: 30000, target_rows: 30000, differing: 2 });
     expect(Deno.readTextFileSync(join(dir, "fix.public.part.sql")).split("\n").length).toBe(3);
     expect(files()).not.toContain("progress.json");
+  });
+
+  it("several tables at a time are reported in the order in which they were named", async () => {
+    await both(
+      "create table j1 (id integer primary key); create table j2 (id integer primary key); create table j3 (id integer primary key); insert into j1 select generate_series(1, 20000)",
+    );
+    await target.sql("delete from j2; insert into j3 values (1)");
+    const { code, stdout } = await run("compare", "j1", "j3", "j2", "--jobs=3", "--json");
+    const reports = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+    expect(reports.map(({ table, result }) => [table, result])).toEqual([
+      ["public.j1", "equal"],
+      ["public.j3", "different"],
+      ["public.j2", "equal"],
+    ]);
+    expect(code).toBe(3);
   });
 
   it("a disk that is full is a failure that says so, and leaves no file behind", async () => {
