@@ -164,6 +164,11 @@ export async function tableRefusals(db: Queryable, queue: string): Promise<Map<s
   return new Map(rows.map((row) => [row.table_name, { setAside: row.error, held: row.held }]));
 }
 
+/** Whether the schema has the tables of copies in chunks: an older version left none. */
+export async function hasChunks(db: Queryable): Promise<boolean> {
+  return (await db.query("select 1 where pg_catalog.to_regclass('skyq.pending_index') is not null")).length > 0;
+}
+
 /** Whether the schema has the tables of refused events: an older version left none. */
 export async function hasQuarantine(db: Queryable): Promise<boolean> {
   return (await db.query("select 1 where pg_catalog.to_regclass('skyq.quarantine') is not null")).length > 0;

@@ -8,6 +8,7 @@ import { during } from "../../db/errors.ts";
 import type { Queryable } from "../../db/queryable.ts";
 import { quoteFullName } from "../../db/quote.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
+import { hasChunks } from "../../queue/skyq.ts";
 import { beginRead, columnList, commonColumns, pump } from "./load.ts";
 
 /** Which copy: one table of one queue. */
@@ -18,6 +19,7 @@ export interface CopyId {
 
 /** Forgets the chunks of a copy that begins anew, or has ended. Whoever loads one at this moment finds it gone. */
 export async function forgetChunks(db: Queryable, { queue, table }: CopyId): Promise<void> {
+  if (!await hasChunks(db)) return;
   await db.query("delete from skyq.copy_chunk c where c.queue_name = $1 and c.table_name = $2", [queue, table]);
   await db.query(
     `update skyq.copy_state s set chunk_count = null, source_file = null, settled_by = null
@@ -52,8 +54,19 @@ export interface ChunkCounts {
   readonly bytes: bigint;
 }
 
+/** Until events have passed which snapshot the rows of a copy are of several moments; null when they are of one. */
+export async function settledBy(db: Queryable, { queue, table }: CopyId): Promise<string | null> {
+  if (!await hasChunks(db)) return null;
+  const rows = await db.query<{ settled_by: string | null }>(
+    "select s.settled_by from skyq.copy_state s where s.queue_name = $1 and s.table_name = $2",
+    [queue, table],
+  );
+  return rows[0]?.settled_by ?? null;
+}
+
 /** How far a copy in chunks is; `all` is 0 when none is under way. */
 export async function countChunks(db: Queryable, { queue, table }: CopyId): Promise<ChunkCounts> {
+  if (!await hasChunks(db)) return { all: 0, loaded: 0, rows: 0n, bytes: 0n };
   const rows = await db.query<ChunkCounts>(
     `select count(*)::int4 as all, count(c.loaded_at)::int4 as loaded, coalesce(sum(c.rows_copied), 0)::int8 as rows,
             coalesce(sum(c.bytes_copied), 0)::int8 as bytes

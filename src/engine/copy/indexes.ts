@@ -4,6 +4,7 @@ import { during } from "../../db/errors.ts";
 import type { Queryable } from "../../db/queryable.ts";
 import { quoteFullName, quoteIdent, splitName } from "../../db/quote.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
+import { hasChunks } from "../../queue/skyq.ts";
 import type { CopyId } from "./chunks.ts";
 
 /** A copy, and the subscriber's table it fills. */
@@ -186,8 +187,9 @@ export async function whyNoUpsert(
 }
 
 /** The indexes that are still to be made again, those of the key first. */
-export function pendingIndexes(db: Queryable, { queue, table }: CopyId): Promise<PendingIndex[]> {
-  return db.query<PendingIndex>(
+export async function pendingIndexes(db: Queryable, { queue, table }: CopyId): Promise<PendingIndex[]> {
+  if (!await hasChunks(db)) return [];
+  return await db.query<PendingIndex>(
     `select p.dest_table, p.index_name, p.key_columns, p.create_sql, p.comment_sql, p.is_clustered, p.is_identity
        from skyq.pending_index p where p.queue_name = $1 and p.table_name = $2
       order by p.key_columns is null, p.index_name`,
@@ -197,6 +199,7 @@ export function pendingIndexes(db: Queryable, { queue, table }: CopyId): Promise
 
 /** Tables with pending indexes and no copy under way that would make them: it was removed in the middle. */
 export async function tablesWithoutIndexes(db: Queryable, queue: string): Promise<string[]> {
+  if (!await hasChunks(db)) return [];
   return (await db.query<{ table_name: string }>(
     `select distinct p.table_name from skyq.pending_index p
       where p.queue_name = $1

@@ -4,6 +4,7 @@ import { during } from "../../db/errors.ts";
 import { quoteFullName, quoteIdent, splitName } from "../../db/quote.ts";
 import type { Queryable } from "../../db/queryable.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
+import { hasChunks } from "../../queue/skyq.ts";
 import { makeIndex, pendingIndexes, setAsideIndexes } from "./indexes.ts";
 import { leftOut } from "../nodes/left_out.ts";
 
@@ -75,7 +76,7 @@ export async function loadTable(from: WireConnection, to: WireConnection, copy: 
     );
     const { snapshot, bytes: sourceBytes } = size[0]!;
     const id = { queue, table: sourceTable, dest: destTable };
-    if (sourceBytes >= BigInt(BUILD_INDEXES_AFTER_BYTES)) await setAsideIndexes(to, id, [], log);
+    if (sourceBytes >= BigInt(BUILD_INDEXES_AFTER_BYTES) && await hasChunks(to)) await setAsideIndexes(to, id, [], log);
     log.info(`${destTable}: start copy`);
     const counted = await pump(from, to, {
       sourceSql: `copy ${quoteFullName(sourceTable)} (${list}) to stdout`,

@@ -11,6 +11,7 @@ import type { WireConnection } from "../../db/wire/connection.ts";
 import { dropTableFkey, findTableFkeys, getTableList, moveTableState, type TableRow } from "../../queue/londiste.ts";
 import { forceTick, getConsumerInfo, registerConsumer, tickSnapshot, unregisterConsumer } from "../../queue/pgq.ts";
 import { getConsumerState, registerTargetConsumer, unregisterTargetConsumer } from "../../queue/pgq_node.ts";
+import { hasChunks } from "../../queue/skyq.ts";
 import { replayBatch } from "../replay/batch.ts";
 import { openProvider, openSubscriber } from "../replay/connections.ts";
 import { isReplayRunning, takeSessionLock } from "../replay/job_lock.ts";
@@ -20,7 +21,7 @@ import type { ErrorPolicy } from "../replay/refusal.ts";
 import { Plans } from "../replay/plan.ts";
 import { parseSnapshot, seesAllOf } from "../replay/snapshot.ts";
 import { type ChunkPlan, type OnePiece, planChunks } from "./chunk_plan.ts";
-import { type Connections, countChunks, forgetChunks, givenUp, loadChunks, storeChunks } from "./chunks.ts";
+import { type Connections, countChunks, forgetChunks, givenUp, loadChunks, settledBy, storeChunks } from "./chunks.ts";
 import { decideCopy, formatState, type MergeState, parseState } from "./handover.ts";
 import {
   dropRepeatedRows,
@@ -305,6 +306,9 @@ class TableCopy implements AsyncDisposable {
     const { queue, table, chunkBytes } = this.#options;
     const plan = await planChunks(this.#path.provider, { queue, table, chunkBytes });
     if ("reason" in plan) return plan;
+    if (!await hasChunks(this.#path.subscriber)) {
+      return { reason: "an older version made the subscriber's schema skyq; run `skyq subscriber install` again" };
+    }
     // Rows that are there already may have any key.
     if (skipsTruncate(row)) return { reason: "the rows that are there are kept" };
     const reason = await whyNoUpsert(this.#path.subscriber, { queue, table, dest }, plan.key);
@@ -508,11 +512,7 @@ class TableCopy implements AsyncDisposable {
         { hint: "Copy the table anew with `skyq subscriber resync`." },
       );
     }
-    const copies = await subscriber.query<{ settled_by: string | null }>(
-      "select s.settled_by from skyq.copy_state s where s.queue_name = $1 and s.table_name = $2",
-      [queue, this.#options.table],
-    );
-    this.#setPosition(here.completed_tick, copies[0]?.settled_by ?? null);
+    this.#setPosition(here.completed_tick, await settledBy(subscriber, this.#options));
   }
 
   async #unregister(): Promise<void> {

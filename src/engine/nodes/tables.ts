@@ -17,7 +17,7 @@ import {
   localRemoveTable,
   moveTableState,
 } from "../../queue/londiste.ts";
-import { dropRefusals, endSetAside, tableRefusals } from "../../queue/skyq.ts";
+import { dropRefusals, endSetAside, hasChunks, tableRefusals } from "../../queue/skyq.ts";
 import { repairCapture } from "./captures.ts";
 import { checkTable, earlierTriggers, maySetReplicaRole } from "./check.ts";
 import { choose, type Chosen, type Pair, type Selection } from "./choice.ts";
@@ -305,14 +305,18 @@ export async function removeSubscriberTables(
     await db.transaction(async (tx) => {
       await localRemoveTable(tx, queue, table);
       await tx.query("select skyq.restore_user_triggers($1)", [table]);
-      const { names } = await one<{ names: string | null }>(
-        tx,
-        `select string_agg(p.index_name, ', ' order by p.index_name) as names
-           from skyq.pending_index p where p.queue_name = $1 and p.table_name = $2`,
-        [queue, table],
-      );
-      if (names !== null) log.info(`${table}: the replay makes the indexes again that its copy has dropped: ${names}`);
-      await tx.query("delete from skyq.copy_chunk c where c.queue_name = $1 and c.table_name = $2", [queue, table]);
+      if (await hasChunks(tx)) {
+        const { names } = await one<{ names: string | null }>(
+          tx,
+          `select string_agg(p.index_name, ', ' order by p.index_name) as names
+             from skyq.pending_index p where p.queue_name = $1 and p.table_name = $2`,
+          [queue, table],
+        );
+        if (names !== null) {
+          log.info(`${table}: the replay makes the indexes again that its copy has dropped: ${names}`);
+        }
+        await tx.query("delete from skyq.copy_chunk c where c.queue_name = $1 and c.table_name = $2", [queue, table]);
+      }
       await tx.query("delete from skyq.copy_state s where s.queue_name = $1 and s.table_name = $2", [queue, table]);
       await dropRefusals(tx, queue, table);
     });
@@ -545,13 +549,18 @@ export async function subscriberTables(db: SqlConnection, queue: string): Promis
   await requireLeaf(db, queue);
   const copies = new Map(
     (await db.query<Omit<TableState, "table" | "state"> & { table_name: string }>(
-      `select s.table_name, s.error, s.rows_copied + coalesce(c.rows, 0) as rows, s.bytes_copied + coalesce(c.bytes, 0) as bytes,
-              s.chunk_count as chunks, coalesce(c.loaded, s.chunk_count)::int4 as chunks_loaded
-         from skyq.copy_state s
-         left join (select c.table_name, sum(c.rows_copied)::int8 as rows, sum(c.bytes_copied)::int8 as bytes,
-                           count(c.loaded_at) as loaded
-                      from skyq.copy_chunk c where c.queue_name = $1 group by c.table_name) c using (table_name)
-        where s.queue_name = $1`,
+      !await hasChunks(db)
+        ? `select s.table_name, s.error, s.rows_copied as rows, s.bytes_copied as bytes, null::int4 as chunks,
+                  null::int4 as chunks_loaded
+             from skyq.copy_state s where s.queue_name = $1`
+        : `select s.table_name, s.error, s.rows_copied + coalesce(c.rows, 0) as rows,
+                  s.bytes_copied + coalesce(c.bytes, 0) as bytes, s.chunk_count as chunks,
+                  coalesce(c.loaded, s.chunk_count)::int4 as chunks_loaded
+             from skyq.copy_state s
+             left join (select c.table_name, sum(c.rows_copied)::int8 as rows, sum(c.bytes_copied)::int8 as bytes,
+                               count(c.loaded_at) as loaded
+                          from skyq.copy_chunk c where c.queue_name = $1 group by c.table_name) c using (table_name)
+            where s.queue_name = $1`,
       [queue],
     )).map((row) => [row.table_name, row]),
   );

@@ -239,4 +239,15 @@ describe("while chunks are copied", () => {
     job.startReplay();
     await expectEqualAndClean();
   }, 60_000);
+
+  it("a subscriber's schema of an older version has tables copied in one piece", async () => {
+    await job.subscriber.sql(`drop table skyq.copy_chunk, skyq.pending_index;
+      alter table skyq.copy_state drop column chunk_count, drop column source_file, drop column settled_by`);
+    await job.run("subscriber", "resync", "conf.ini", "by_key");
+    await job.caughtUp();
+    expect(await job.differences(...TABLES)).toEqual([]);
+    expect(newLog()).toMatch(/by_key: copied in one piece: an older version made the subscriber's schema/);
+    expect(await job.run("subscriber", "tables", "conf.ini")).toMatch(/public\.by_key +ok\n/);
+    await job.run("subscriber", "remove", "conf.ini", "by_key");
+  }, 60_000);
 });
