@@ -587,7 +587,7 @@ const WAIT_POLL_MS = 500;
 /**
  * Waits until every subscribed table is in sync, telling of each one that gets there.
  * @param options `timeoutMs` null: no limit
- * @throws {SkyqError} `timeout` naming what is not in sync, `stopped` when the signal aborts
+ * @throws {SkyqError} `timeout` naming what is not in sync, `not-in-sync` for a table that is set aside, `stopped` when the signal aborts
  */
 export async function waitSync(
   db: SqlConnection,
@@ -612,6 +612,12 @@ export async function waitSync(
       log.info(`${name}: finished (${tables.length - open.length}/${tables.length})`);
     }
     if (open.length === 0) break;
+    const aside = open.find((table) => table.state === "set-aside");
+    if (aside !== undefined) {
+      throw new SkyqError("not-in-sync", `Cannot wait for table ${aside.table}, it is set aside: ${aside.error}`, {
+        hint: `Mend the cause, then \`skyq subscriber resync CONFIG ${aside.table}\` copies it anew.`,
+      });
+    }
     if (options.timeoutMs !== null && Date.now() - startedMs > options.timeoutMs) {
       const states = open.map((table) =>
         `${table.table} is ${table.state ?? "NEW"}${table.error ? ` (${table.error})` : ""}`

@@ -241,6 +241,10 @@ describe("rows that the subscriber refuses", () => {
       /public\.skipped +set-aside +\[ev_id=\d+,ev_txid=\d+\] Cannot apply event "I:id" of table "public\.skipped", key \(id\)=\(2\), of the batch that ends with tick \d+: .*"fine"/,
     );
     expect((await job.states()).get("public.skipped")).toBe(null);
+    expect(await job.try("subscriber", "add", "conf.ini", "healthy", "--wait-sync")).toMatchObject({
+      code: 4,
+      stderr: expect.stringMatching(/public\.skipped, it is set aside: .*\n.*hint: .*resync CONFIG public\.skipped/),
+    });
     await mend("skipped");
     await job.run("subscriber", "resync", "conf.ini", "skipped");
     await job.caughtUp();
