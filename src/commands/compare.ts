@@ -12,7 +12,7 @@ export const compare = defineCommand({
   details:
     "The provider's table is locked against writes for at most lock_timeout (10 s), until the subscriber has all of " +
     "it and both sides have a snapshot; the reading goes on without a lock. With --online there is none at all.\n\n" +
-    "Exit status 0: all tables are equal, each read to its end; 3: there are differences; 4: a table is not in sync yet; " +
+    "Exit status 0: all tables are equal, each read to its end; 3: there are differences; 4: a table is not in sync yet, or rows kept changing; " +
     "5: the lock, or a subscriber that is up to date, was not obtained in time; 1: anything else.",
   examples: [
     "skyq compare conf.ini",

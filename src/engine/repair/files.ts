@@ -8,6 +8,8 @@ import { splitName } from "../../db/quote.ts";
 /** Beyond this, and below what file systems take, a name is cut. */
 const NAME_BYTES_MAX = 200;
 const WRITE_SIZE = 256 << 10;
+/** Stands behind the name of a file that is not complete. */
+const PART = ".part";
 
 /** `fix.public.orders.sql`; characters that mean something to a shell or a file system become `%XX`. */
 export function fileName(kind: "fix" | "undo", table: string): string {
@@ -64,7 +66,7 @@ export class StatementFile {
   /** @param preamble first lines of the file */
   constructor(dir: string, name: string, preamble: string) {
     this.path = join(dir, name);
-    this.#part = `${this.path}.part`;
+    this.#part = `${this.path}${PART}`;
     this.#preamble = preamble;
   }
 
@@ -154,20 +156,25 @@ export class StatementFile {
   }
 }
 
-/** Puts an older file out of the way: `undo.t.sql` becomes `undo.t.sql.~1~`, or the next number that is free. */
+/**
+ * Puts older files out of the way: `undo.t.sql` becomes `undo.t.sql.~1~`, or the next number that is free; so does what
+ * a run that was killed has left.
+ */
 export function keepOlder(path: string): void {
-  for (let n = 1;; n++) {
-    const older = `${path}.~${n}~`;
-    try {
-      Deno.lstatSync(older);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-      try {
-        Deno.renameSync(path, older);
-      } catch (missing) {
-        if (!(missing instanceof Deno.errors.NotFound)) throw missing;
-      }
-      return;
-    }
+  for (const existing of [path, `${path}${PART}`]) {
+    if (!exists(existing)) continue;
+    let n = 1;
+    while (exists(`${path}.~${n}~`)) n++;
+    Deno.renameSync(existing, `${path}.~${n}~`);
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
   }
 }

@@ -18,9 +18,11 @@ const VALUE_SHOWN_MAX = 400;
 
 /** Builds the page. Everything that comes from a database is escaped. */
 export function htmlReport(head: ReportHead, reports: readonly TableReport[]): string {
-  const unequal = reports.filter(({ outcome }) => outcome !== "equal").length;
+  const unequal = reports.filter(({ outcome }) => outcome !== "equal" && outcome !== "repaired").length;
   const verdict = unequal === 0
-    ? `${reports.length === 1 ? "The table is" : `All ${reports.length} tables are`} equal`
+    ? `${reports.length === 1 ? "The table is" : `All ${reports.length} tables are`} equal${
+      reports.some(({ outcome }) => outcome === "repaired") ? " now" : ""
+    }`
     : `${unequal} of ${reports.length} tables ${unequal === 1 ? "is" : "are"} not proven equal`;
   return `<!doctype html>
 <html lang="en">
@@ -149,7 +151,7 @@ thead th{opacity:.7;font-weight:600;white-space:nowrap}
 .note{font-size:.85em;opacity:.75}
 .badge{font-weight:600;white-space:nowrap}
 .equal .badge,.badge.equal,.badge.repaired{color:var(--ok)}
-.badge.different,.badge.failed{color:var(--bad)}.badge.skipped{color:var(--warn)}
+.badge.different,.badge.failed{color:var(--bad)}.badge.skipped,.badge.unsettled{color:var(--warn)}
 h2{margin:2rem 0 .5rem;font-size:1.2rem}h2 small{font-weight:400;opacity:.7}
 .sample{border:1px solid var(--line);table-layout:fixed;min-width:40rem}
 .sample caption{text-align:left;padding:.4rem .6rem;background:var(--soft)}

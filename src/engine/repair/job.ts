@@ -197,6 +197,8 @@ async function reportTable(
         ? "equal"
         : isFixed && !isLeft
         ? "repaired"
+        : differenceCount === 0
+        ? "unsettled"
         : "different",
       reason: isFailed ? result.refusals[0] ?? null : sink.unfixableNote,
       exit: isFailed ? EXIT.failed : EXIT.ok,

@@ -2,7 +2,8 @@
 
 import { EXIT } from "../../base/errors.ts";
 
-export type Outcome = "equal" | "different" | "repaired" | "failed" | "skipped";
+/** `unsettled`: no difference that is certain, but rows of which nothing certain can be said. */
+export type Outcome = "equal" | "different" | "repaired" | "unsettled" | "failed" | "skipped";
 
 export interface Sample {
   readonly kind: "insert" | "update" | "delete";
@@ -70,7 +71,7 @@ export function exitOf(reports: readonly TableReport[]): number {
     return failed.every(({ exit }) => exit === failed[0]!.exit) ? failed[0]!.exit : EXIT.failed;
   }
   if (reports.some(({ outcome }) => outcome === "different")) return EXIT.differences;
-  return reports.some(({ outcome }) => outcome === "skipped") ? EXIT.notInSync : EXIT.ok;
+  return reports.some(({ outcome }) => outcome === "skipped" || outcome === "unsettled") ? EXIT.notInSync : EXIT.ok;
 }
 
 export const REPORT_COLUMNS = [

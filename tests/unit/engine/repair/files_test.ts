@@ -77,6 +77,10 @@ describe("a file of statements", () => {
     }
     expect(Deno.readTextFileSync(`${path}.~1~`)).toBe("first");
     expect(Deno.readTextFileSync(`${path}.~2~`)).toBe("second");
+    // Of a run that was killed after it had applied something.
+    Deno.writeTextFileSync(`${path}.part`, "third");
+    keepOlder(path);
+    expect(Deno.readTextFileSync(`${path}.~3~`)).toBe("third");
     Deno.removeSync(dir, { recursive: true });
   });
 });

@@ -22,6 +22,7 @@ describe("exitOf()", () => {
     expect(exitOf([report("equal"), report("repaired")])).toBe(0);
     expect(exitOf([report("equal"), report("different")])).toBe(3);
     expect(exitOf([report("equal"), report("skipped")])).toBe(4);
+    expect(exitOf([report("equal"), report("unsettled")])).toBe(4);
     expect(exitOf([report("different"), report("skipped")])).toBe(3);
     expect(exitOf([report("different"), report("failed", 1)])).toBe(1);
     expect(exitOf([report("different"), report("failed", 5)])).toBe(5);
@@ -55,6 +56,7 @@ describe("htmlReport()", () => {
 
   it("says what is proven, and no more", () => {
     expect(htmlReport(head, [report("equal")])).toContain("<h1>The table is equal</h1>");
+    expect(htmlReport(head, [report("equal"), report("repaired")])).toContain("<h1>All 2 tables are equal now</h1>");
     expect(htmlReport(head, [report("equal"), report("failed", 1)])).toContain(
       "<h1>1 of 2 tables is not proven equal</h1>",
     );
