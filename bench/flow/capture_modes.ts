@@ -152,7 +152,12 @@ async function install(db: WireConnection, mode: Exclude<Mode, "none">): Promise
   if (mode === "C" || mode === "generic") {
     await db.exec(ROW_TRIGGER);
   } else {
-    await db.query("select skyq.create_capture($1, 'public.t8', '{}', $2)", [QUEUE, mode]);
+    // the name that a registered table's events carry, whatever it is called later
+    await db.query("select skyq.create_capture($1, 'public.t8', array[$3], $2)", [
+      QUEUE,
+      mode,
+      "ev_extra1='public.t8'",
+    ]);
   }
   const [queue] = await db.query<{ prefix: string; slot: number }>(
     "select queue_data_pfx as prefix, queue_cur_table as slot from pgq.queue where queue_name = $1",

@@ -10,8 +10,11 @@ import keyColumns from "./functions/_key_columns.sql" with { type: "text" };
 import captureArgs from "./functions/_capture_args.sql" with { type: "text" };
 import shape from "./functions/_shape.sql" with { type: "text" };
 import shapeHolds from "./functions/_shape_holds.sql" with { type: "text" };
+import rowText from "./functions/_row_text.sql" with { type: "text" };
+import captureParts from "./functions/_capture_parts.sql" with { type: "text" };
 import rowExpression from "./functions/_row_expression.sql" with { type: "text" };
-import encoded from "./functions/_encoded.sql" with { type: "text" };
+import rowColumns from "./functions/_row_columns.sql" with { type: "text" };
+import queueSlot from "./functions/_queue_slot.sql" with { type: "text" };
 import equality from "./functions/_equality.sql" with { type: "text" };
 import changeExpression from "./functions/_change_expression.sql" with { type: "text" };
 import keyRefusal from "./functions/_key_refusal.sql" with { type: "text" };
@@ -25,6 +28,7 @@ import triggerName from "./functions/_trigger_name.sql" with { type: "text" };
 import setTriggers from "./functions/_set_triggers.sql" with { type: "text" };
 import writeCapture from "./functions/_write_capture.sql" with { type: "text" };
 import forgetCapture from "./functions/_forget_capture.sql" with { type: "text" };
+import rewriteCaptures from "./functions/_rewrite_captures.sql" with { type: "text" };
 import createCapture from "./functions/create_capture.sql" with { type: "text" };
 import refreshCapture from "./functions/refresh_capture.sql" with { type: "text" };
 import dropCapture from "./functions/drop_capture.sql" with { type: "text" };
@@ -54,7 +58,6 @@ export const skyq: SqlSchema = {
   functions: [
     // Our own copy: where the original extension brings schema pgq, it has no such function.
     pgqUrlencode.replaceAll("pgq._urlencode", "skyq._urlencode"),
-    encoded,
     // what a table is like
     quoted,
     nameList,
@@ -64,7 +67,12 @@ export const skyq: SqlSchema = {
     shape,
     shapeHolds,
     // what its capture function is made of
+    queueSlot,
+    rowColumns,
+    rowText,
     rowExpression,
+    textSettings,
+    captureParts,
     equality,
     changeExpression,
     keyRefusal,
@@ -74,7 +82,6 @@ export const skyq: SqlSchema = {
     statementCaptureBody,
     // triggers
     queueTriggers,
-    textSettings,
     triggerName,
     setTriggers,
     // captures
@@ -84,6 +91,7 @@ export const skyq: SqlSchema = {
     refreshCapture,
     dropCapture,
     checkCapture,
+    rewriteCaptures,
     pendingTriggers,
     // pairs of Londiste that were taken over
     fenceWorker,

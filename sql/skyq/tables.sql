@@ -8,7 +8,7 @@ create table skyq.capture (
     table_oid       oid not null,               -- the table itself
     function_name   text not null,              -- in schema skyq
     mode            text not null,
-    columns         text not null,              -- what the function was written for, see skyq._shape()
+    columns         text not null,              -- what the function was written for, see skyq._full_shape()
     trigger_args    text[] not null,            -- without the queue's name
 
     constraint capture_pkey primary key (capture_id),

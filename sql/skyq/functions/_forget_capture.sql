@@ -15,6 +15,18 @@ begin
         execute format('drop function if exists skyq.%I()', v_function);
         v_count := v_count + 1;
     end loop;
+    -- Of queues that are gone too.
+    for v_function in
+        select p.proname
+          from pg_proc p
+         where p.pronamespace = 'skyq'::regnamespace and p.proname ~ '^queue_slot_[0-9]+$'
+           and not exists (select from pgq.queue q where 'queue_slot_' || q.queue_id = p.proname)
+           and not exists (select from pg_proc c
+                            where c.pronamespace = p.pronamespace and c.proname ~ '^capture_[0-9]+$'
+                              and position(p.proname || '()' in c.prosrc) > 0)
+    loop
+        execute format('drop function skyq.%I()', v_function);
+    end loop;
     return v_count;
 end;
 $$;

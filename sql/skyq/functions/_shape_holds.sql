@@ -31,3 +31,12 @@ exception
         return false;
 end;
 $$;
+
+create or replace function skyq._full_shape_holds(i_table regclass, i_shape text) returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+-- As skyq._shape_holds(), for skyq._full_shape(). False in a transaction whose snapshot may be older than an ALTER TABLE,
+-- as nothing but a query shows whether a column may be null.
+begin
+    return current_setting('transaction_isolation') like 'read %' and skyq._full_shape(i_table) = i_shape;
+end;
+$$;

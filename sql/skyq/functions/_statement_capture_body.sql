@@ -1,13 +1,13 @@
 create or replace function skyq._statement_capture_body(i_queue_name text, i_table oid, i_args text[]) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 -- Writes the body of the trigger function that logs one table into one queue once per statement, from the tables
--- new_rows and old_rows.
+-- new_rows and old_rows. Like the row trigger's it runs with the writer's search_path.
 -- Errors:    Cannot capture into queue "…": no such queue
 --
 -- Nothing says which old row became which new one, and nothing needs to: a key that is gone is a delete, a new one an
 -- insert, and one that is on both sides an update, whatever row had it before.
 declare
-    v_queue record;
+    v_queue pgq.queue;
     v_args record;
     v_keys text[];
     v_key_list text;
@@ -15,110 +15,165 @@ declare
     v_is_gone text;
     v_is_new text;
     v_name text;
-    v_insert text;
-    v_update text;
-    v_delete text;
-    v_move text;
+    v_is_as_written text := format('skyq._shape_holds(pg_catalog.regclass %L, %L)', i_table, skyq._shape(i_table));
+    v_is_many text;
+    v_events text[];        -- for easy rows and for all; I, U, D, and U that changes keys
+    v_context record;
 begin
     select a.* into v_args from skyq._capture_args(i_args) a;
-    select q.queue_id, q.queue_ntables, q.queue_data_pfx into v_queue from pgq.queue q where q.queue_name = i_queue_name;
+    select q.* into v_queue from pgq.queue q where q.queue_name = i_queue_name;
     if not found then
         raise exception 'Cannot capture into queue "%": no such queue', i_queue_name
               using hint = 'Create it with pgq.create_queue().';
     end if;
     v_keys := case when v_args.o_pkey is null then skyq._key_columns(i_table) else skyq._name_list(v_args.o_pkey) end;
     v_key_list := coalesce(v_args.o_pkey, array_to_string(v_keys, ','));
-    v_name := skyq._logged_name(v_args.o_table_name);
+    v_name := case when v_args.o_table_name is null then 'v_name' else quote_literal(v_args.o_table_name) end;
     select string_agg(format('n.%1$s %2$s o.%1$s', skyq._quoted(a.attname), skyq._equality(a.atttypid)), ' and ')
       into v_same_key
       from pg_attribute a
      where a.attrelid = i_table and a.attname = any (v_keys) and a.attnum > 0 and not a.attisdropped;
     v_is_gone := format('not exists (select from new_rows n where %s)', v_same_key);
     v_is_new := format('not exists (select from old_rows o where %s)', v_same_key);
+    -- as many distinct keys on both sides, unless it is no true key
+    v_is_many := format('exists (select from old_rows o where %s)', v_is_gone)
+              || case when v_args.o_pkey is not null then format(' or exists (select from new_rows n where %s)', v_is_new)
+                      else '' end;
 
-    v_insert := format('select %L as ev_type, %s as ev_data from new_rows n', 'I:' || v_key_list,
-                       skyq._row_expression(i_table, 'n', '{}'));
-    v_update := format('select %L as ev_type, %s as ev_data from new_rows n', 'U:' || v_key_list,
-                       skyq._row_expression(i_table, 'n', '{}'));
-    v_delete := format('select %L as ev_type, %s as ev_data from old_rows o', 'D:' || v_key_list,
-                       skyq._row_expression(i_table, 'o', '{}'));
-    v_move := format(
-        '%s where %s
-            union all %s where not %s
-            union all %s where %s',
-        v_delete, v_is_gone, v_update, v_is_new, v_insert, v_is_new);
+    select array_agg(array[
+               skyq._statement_events(v_key_list, w.new_row, w.old_row, 'I'),
+               skyq._statement_events(v_key_list, w.new_row, w.old_row, 'U'),
+               skyq._statement_events(v_key_list, w.new_row, w.old_row, 'D'),
+               format('%s where %s
+                union all %s where not %s
+                union all %s where %s',
+                   skyq._statement_events(v_key_list, w.new_row, w.old_row, 'D'), v_is_gone,
+                   skyq._statement_events(v_key_list, w.new_row, w.old_row, 'U'), v_is_new,
+                   skyq._statement_events(v_key_list, w.new_row, w.old_row, 'I'), v_is_new)] order by w.nr)
+      into v_events
+      from (values
+        (1, skyq._mixed_row_expression(i_table, 'n'), skyq._mixed_row_expression(i_table, 'o')),
+        (2, skyq._row_expression(i_table, 'n', '{}'), skyq._row_expression(i_table, 'o', '{}'))) w (nr, new_row, old_row);
+    select c.* into v_context from skyq._context(i_table, true) c;
 
     return format($body$
--- Written by skyq.create_capture(); skyq.refresh_capture() writes it anew.
+-- Written by skyq.create_capture(), form 2; skyq.refresh_capture() writes it anew.
 declare
-    v_slot integer;
-    v_key text;
-    v_columns text[];
-    v_name text := %5$s;
+    v_context pg_catalog.text := %20$s;
+    v_slot pg_catalog.int4;
+    v_key pg_catalog.text;
+    v_type pg_catalog.text;
+    v_columns pg_catalog.text[];
+    v_settings pg_catalog.text[];%1$s
 begin
-    if current_setting('session_replication_role') = 'local' then
-        return null;
-    end if;
-    if TG_OP = 'TRUNCATE' then
-        perform pgq.insert_event(%4$L, 'R', '', v_name, null, null, null);
-        return null;
-    end if;
-
-    if TG_RELID <> oid %1$L or not skyq._shape_holds(regclass %1$L, %2$L) then
-        -- Altered since this was written.
-        if TG_OP <> 'INSERT' then
-            v_columns := array(select json_object_keys(row_to_json(o)) from (select * from old_rows limit 1) o);
-            for v_key in execute skyq._rows_sql(TG_RELID, 'D', 'old_rows', v_columns, %3$L::text[]) using %4$L, v_name loop
-            end loop;
-        end if;
-        if TG_OP <> 'DELETE' then
-            v_columns := array(select json_object_keys(row_to_json(n)) from (select * from new_rows limit 1) n);
-            for v_key in execute skyq._rows_sql(TG_RELID, 'I', 'new_rows', v_columns, %3$L::text[]) using %4$L, v_name loop
-            end loop;
-        end if;
-        return null;
+    if %2$s and v_context operator(pg_catalog.=) %13$L then
+            %3$s
+    elsif %2$s and v_context operator(pg_catalog.=) %14$L then
+            if %15$s then
+            %16$s
+            else
+            %17$s
+            end if;
+    elsif %2$s and v_context operator(pg_catalog.=) %18$L then
+            %19$s
     end if;
 
-    -- The rows were written just now, so the transaction has its id: see the row capture.
-    select case when q.queue_per_tx_limit is null and not q.queue_disable_insert then q.queue_cur_table end into v_slot
-      from pgq.queue q where q.queue_id = %6$s and q.queue_name = %4$L;
-    if TG_OP = 'INSERT' then
-        %7$s
-    elsif TG_OP = 'DELETE' then
-        %8$s
-    elsif exists (select from old_rows o where %11$s)%12$s then
-        %9$s
-    else
-        %10$s
+    if pg_catalog.current_setting('session_replication_role') operator(pg_catalog.=) 'local' then
+        return null;
+    end if;
+    if TG_OP operator(pg_catalog.=) 'TRUNCATE' then
+        perform pgq.insert_event(%4$L, 'R', '', %5$s, null, null, null);
+        return null;
+    end if;
+    <<logging>>
+    begin
+        if not (%6$s and %7$s) then
+            %8$s
+        end if;
+        if TG_RELID operator(pg_catalog.<>) %9$L or not %6$s then
+            -- Altered since this was written.
+            if TG_OP operator(pg_catalog.<>) 'INSERT' then
+                v_columns := array(select pg_catalog.json_object_keys(pg_catalog.row_to_json(o))
+                                     from (select * from old_rows limit 1) o);
+                for v_key in
+                    execute skyq._rows_sql(TG_RELID, 'D', 'old_rows', v_columns, %10$L::pg_catalog.text[]) using %4$L, %5$s
+                loop
+                end loop;
+            end if;
+            if TG_OP operator(pg_catalog.<>) 'DELETE' then
+                v_columns := array(select pg_catalog.json_object_keys(pg_catalog.row_to_json(n))
+                                     from (select * from new_rows limit 1) n);
+                for v_key in
+                    execute skyq._rows_sql(TG_RELID, 'I', 'new_rows', v_columns, %10$L::pg_catalog.text[]) using %4$L, %5$s
+                loop
+                end loop;
+            end if;
+            exit logging;
+        end if;
+        if TG_OP operator(pg_catalog.=) 'INSERT' then
+            %11$s
+        elsif TG_OP operator(pg_catalog.=) 'DELETE' then
+            %21$s
+        elsif %15$s then
+            %22$s
+        else
+            %23$s
+        end if;
+    end logging;
+    if v_settings is not null then
+        %12$s
     end if;
     return null;
 end;
 $body$,
-        i_table, skyq._shape(i_table), i_args, i_queue_name, v_name, v_queue.queue_id,
-        skyq._slot_inserts(i_queue_name, 'v_name', v_insert), skyq._slot_inserts(i_queue_name, 'v_name', v_delete),
-        skyq._slot_inserts(i_queue_name, 'v_name', v_move), skyq._slot_inserts(i_queue_name, 'v_name', v_update),
-        v_is_gone,
-        -- as many distinct keys on both sides, unless it is no true key
-        case when v_args.o_pkey is not null then format(' or exists (select from new_rows n where %s)', v_is_new) end);
+        case when v_args.o_table_name is null then format(e'\n    v_name pg_catalog.text := %s;', skyq._logged_name(null)) end,
+        format('skyq._full_shape_holds(pg_catalog.regclass %L, %L)', i_table, skyq._full_shape(i_table)),
+        skyq._slot_inserts(v_queue, v_name, v_events[1][1], true),
+        i_queue_name, v_name, v_is_as_written, (select format('%s operator(pg_catalog.=) %L', c.expression, c.shown) from skyq._context(i_table, false) c), skyq._set_settings(i_table), i_table,
+        coalesce(i_args, '{}'), skyq._slot_inserts(v_queue, v_name, v_events[2][1], false), skyq._reset_settings(i_table),
+        v_context.shown || 'INSERT', v_context.shown || 'UPDATE', v_is_many,
+        skyq._slot_inserts(v_queue, v_name, v_events[1][4], true), skyq._slot_inserts(v_queue, v_name, v_events[1][2], true),
+        v_context.shown || 'DELETE', skyq._slot_inserts(v_queue, v_name, v_events[1][3], true), v_context.expression,
+        skyq._slot_inserts(v_queue, v_name, v_events[2][3], false), skyq._slot_inserts(v_queue, v_name, v_events[2][4], false),
+        skyq._slot_inserts(v_queue, v_name, v_events[2][2], false));
 end;
 $$;
 
-create or replace function skyq._slot_inserts(i_queue_name text, i_name text, i_events text) returns text
+create or replace function skyq._mixed_row_expression(i_table oid, i_row text) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
--- Writes the statements that put the events of a query (ev_type, ev_data) into event table v_slot, or, when it is null,
--- through pgq.insert_event(), which knows why. i_name is the variable with the table's name.
-select string_agg(format($branch$%s v_slot = %s then
-            insert into %s (ev_time, ev_type, ev_data, ev_extra1)
-            select now(), e.ev_type, e.ev_data, %s from (%s) e;$branch$,
-           case i when 0 then 'if' else e'\n        elsif' end, i, pgq.quote_fqname(q.queue_data_pfx || '_' || i), i_name,
-           i_events), '' order by i)
-       || format($branch$
-        else
-            perform pgq.insert_event(%L, e.ev_type, e.ev_data, %s, null, null, null) from (%s) e;
-        end if;$branch$, i_queue_name, i_name, i_events)
-  from pgq.queue q, generate_series(0, q.queue_ntables - 1) i
- where q.queue_name = i_queue_name
- group by q.queue_name
+-- As skyq._row_expression(), where the first text of skyq._context() is as it must be.
+select format('case when %s then %s else %s end', skyq._is_easy_row(i_table, i_row, '{}'),
+              skyq._easy_row_expression(i_table, i_row, '{}'), skyq._easy_row_expression(i_table, i_row, '{}', false))
+$$;
+
+create or replace function skyq._statement_events(i_keys text, i_new text, i_old text, i_op text) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+-- Writes the query for the events of one kind: i_new and i_old are the expressions for the rows n and o.
+select format('select %L::pg_catalog.text as ev_type, %s as ev_data from %s', i_op || ':' || i_keys,
+              case i_op when 'D' then i_old else i_new end, case i_op when 'D' then 'old_rows o' else 'new_rows n' end)
+$$;
+
+create or replace function skyq._slot_inserts(i_queue pgq.queue, i_name text, i_events text, i_is_easy boolean) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+-- Writes the statements that put the events of a query (ev_type, ev_data) into the current event table. i_name is the
+-- expression for the table's name. With i_is_easy they end the function, or do nothing when pgq.insert_event() has a say;
+-- else they call that.
+select case when not s.is_constant then format(e'v_slot := %s;\n            ', s.expression) else '' end
+       || string_agg(format($branch$%s %s operator(pg_catalog.=) %s then
+                insert into %s (ev_time, ev_type, ev_data, ev_extra1)
+                select current_timestamp, e.ev_type, e.ev_data, %s from (%s) e;%s$branch$,
+           case i when 0 then 'if' else e'\n            elsif' end,
+           case when s.is_constant then s.expression else 'v_slot' end, i,
+           pgq.quote_fqname(i_queue.queue_data_pfx || '_' || i), i_name,
+           i_events, case when i_is_easy then e'\n                return null;' end), '' order by i)
+       || case when not i_is_easy then format($branch$
+            else
+                perform pgq.insert_event(%L, e.ev_type, e.ev_data, %s, null, null, null) from (%s) e;$branch$,
+           i_queue.queue_name, i_name, i_events) else '' end
+       || e'\n            end if;'
+  from generate_series(0, i_queue.queue_ntables - 1) i
+ cross join (select e, e not like '(%' from skyq._slot_expression(i_queue) e) s (expression, is_constant)
+ group by s.expression, s.is_constant
 $$;
 
 create or replace function skyq._rows_sql(i_table oid, i_op text, i_rows text, i_columns text[], i_args text[]) returns text

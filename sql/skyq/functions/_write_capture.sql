@@ -11,7 +11,8 @@ declare
     v_id integer;
     v_function text;
     v_body text;
-    v_settings text := skyq._text_settings(i_table);
+    v_settings text := '';
+    v_queue pgq.queue;
     v_name text;
     v_registered text;
     v_args text[] := coalesce(i_args, '{}');
@@ -31,7 +32,7 @@ begin
         v_args := v_args || ('ev_extra1=''' || replace(v_name, '''', '''''') || '''');
     end if;
     insert into skyq.capture as c (queue_name, table_name, table_oid, function_name, mode, columns, trigger_args)
-    values (i_queue_name, v_name, i_table, '', i_mode, skyq._shape(i_table), coalesce(i_args, '{}'))
+    values (i_queue_name, v_name, i_table, '', i_mode, skyq._full_shape(i_table), coalesce(i_args, '{}'))
         on conflict (queue_name, table_oid) do update
        set table_name = excluded.table_name, mode = excluded.mode, columns = excluded.columns,
            trigger_args = excluded.trigger_args
@@ -39,16 +40,23 @@ begin
     v_function := 'capture_' || v_id;
     update skyq.capture c set function_name = v_function where c.capture_id = v_id;
 
+    -- Whoever changes the queue's row waits for us, and then finds the function that must follow it.
+    if skyq._is_queue_watched() then
+        select q.* into v_queue from pgq.queue q where q.queue_name = i_queue_name for share;
+        if found then
+            perform skyq._write_queue_slot(v_queue.queue_id, skyq._slot_of(v_queue));
+        end if;
+    end if;
     if i_mode = 'row' then
         v_body := skyq._row_capture_body(i_queue_name, i_table, v_args);
     else
         v_body := skyq._statement_capture_body(i_queue_name, i_table, v_args);
         -- A plan made for a statement of one row is kept for one of a million. Without nested loops others look so dear
         -- that they would be compiled.
-        v_settings := v_settings || ' set enable_nestloop = off set jit = off';
+        v_settings := ' set enable_nestloop = off set jit = off';
     end if;
-    execute format('create or replace function skyq.%I() returns trigger language plpgsql security definer '
-                   || 'set search_path = pg_catalog, pg_temp%s as %L', v_function, v_settings, v_body);
+    execute format('create or replace function skyq.%I() returns trigger language plpgsql security definer%s as %L',
+                   v_function, v_settings, v_body);
     execute format('revoke all on function skyq.%I() from public', v_function);
     if to_regrole('pgq_admin') is not null then
         execute format('grant execute on function skyq.%I() to pgq_admin', v_function);

@@ -17,7 +17,7 @@ begin
           from pg_class r join pg_namespace n on n.oid = r.relnamespace where r.oid = v_capture.table_oid;
         problem := case
             when local_name is null then 'table is gone'
-            when skyq._shape(v_capture.table_oid) <> v_capture.columns then 'columns or key have changed'
+            when skyq._full_shape(v_capture.table_oid) <> v_capture.columns then 'columns or key have changed'
             when 60 <> (select coalesce(bit_or(t.tgtype & 60), 0) from pg_trigger t       -- I, D, U and T
                          where t.tgrelid = v_capture.table_oid and not t.tgisinternal
                            and t.tgfoid = to_regproc(format('skyq.%I', v_capture.function_name))) then 'trigger is gone'

@@ -14,6 +14,6 @@ begin
               using hint = 'Call skyq.create_capture().';
     end if;
     perform skyq._write_capture(i_queue_name, v_table, v_capture.trigger_args, v_capture.mode);
-    return v_capture.columns is distinct from skyq._shape(v_table);
+    return v_capture.columns is distinct from skyq._full_shape(v_table);
 end;
 $$;

@@ -29,7 +29,7 @@ describe("skyq.create_capture()", () => {
       await rows(
         "select queue_name, table_name, mode, columns, trigger_args from skyq.capture where table_oid = 't'::regclass",
       ),
-    ).toEqual([["q", "public.t", "row", "id 23, txt 25 key id", ["backup"]]]);
+    ).toEqual([["q", "public.t", "row", "id 23, txt 25 key id not null id", ["backup"]]]);
   });
 
   it("leaves triggers that are right alone and replaces others of the queue, not those of another", async () => {
@@ -67,7 +67,7 @@ describe("skyq.create_capture()", () => {
     }
     expect(
       await value(
-        "select count(*)::int from pg_trigger where not tgisinternal and tgrelid <> 'londiste.table_info'::regclass",
+        "select count(*)::int from pg_trigger where not tgisinternal and tgrelid not in ('londiste.table_info'::regclass, 'pgq.queue'::regclass)",
       ),
     )
       .toBe(0);
@@ -158,22 +158,102 @@ describe("a captured table", () => {
     await sql.unsafe(`drop owned by ${role}; drop role ${role}`);
   });
 
-  it("does not run what a writer's search_path offers", async () => {
-    const { sql, events } = bind();
-    await sql.unsafe(`
-      select skyq.create_capture('q', 't', '{ignore=txt}');
-      create schema evil;
-      create function evil.bad(int, int) returns bool language plpgsql as $$begin raise exception 'ran'; end$$;
-      create function evil.bad(text, text) returns text language plpgsql as $$begin raise exception 'ran'; end$$;
-      create operator evil.= (function = evil.bad, leftarg = int, rightarg = int);
-      create operator evil.|| (function = evil.bad, leftarg = text, rightarg = text);
-      create function evil.now() returns timestamptz language plpgsql as $$begin raise exception 'ran'; end$$;
-      create function evil.current_setting(text) returns text language plpgsql as $$begin raise exception 'ran'; end$$;
-      set search_path = evil, pg_catalog, public`);
-    await sql.unsafe("insert into t values (1, 'a'); update t set id = 2; delete from t");
-    await sql.unsafe("reset search_path");
-    expect((await events()).length).toBe(4);
-    await sql.unsafe("drop schema evil cascade");
+  for (const mode of ["row", "statement"]) {
+    it(`does not run what a writer's search_path offers, by ${mode}`, async () => {
+      const { sql, value, events } = bind();
+      const isRow = mode === "row";
+      await sql.unsafe(`
+        create table w (id int primary key, a text not null, b varchar, c timestamptz, d bytea, e jsonb, f point, g bool);
+        select skyq.create_capture('q', 'w', '${isRow ? "{backup,ignore=g}" : "{}"}', '${mode}')`);
+      const bodies = await value(
+        "select string_agg(prosrc, '') from pg_proc where pronamespace = 'skyq'::regnamespace and proname ~ '^capture_'",
+      );
+      const code = String(bodies).replace(/--.*/g, "").replace(/'(?:[^']|'')*'/g, "''")
+        .replace(/operator\(pg_catalog\.[^)]+\)/g, " ");
+      const words = code.match(/(?<![.\w"])[a-z_0-9]+(?=\()|(?<=::)[a-z_0-9]+(?!\w|\.)/g);
+      expect(words?.filter((word) => word !== "array") ?? []).toEqual([]);
+      expect(
+        code.replaceAll(":=", "").replaceAll("select *", "").match(/[-+*/<>=~!@#%^&|?]+/g)?.filter((sign) =>
+          !/[<>]{2}/.test(sign)
+        ) ?? [],
+      )
+        .toEqual([]);
+
+      const bad = "language plpgsql as $$begin raise exception 'ran'; end$$";
+      const bins = ["int", "bigint", "oid", "text", "bool", "bytea", "jsonb"].flatMap((type) => [
+        `create function evil.bad(${type}, ${type}) returns bool ${bad}`,
+        ...["=", "<>", "~", "!~"].map((name) =>
+          `create operator evil.${name} (function = evil.bad, leftarg = ${type}, rightarg = ${type})`
+        ),
+      ]);
+      const calls = [
+        "concat(variadic text[])",
+        "replace(text, text, text)",
+        "now()",
+        "current_setting(text)",
+        "set_config(text, text, bool)",
+        "encode(bytea, text)",
+        "format(text, variadic text[])",
+        "json_object_keys(json)",
+        "_urlencode(text)",
+        "quote_fqname(text)",
+        "nextval(regclass)",
+        "txid_current()",
+      ].map((head) => `create function evil.${head} returns text ${bad}`);
+      const types = ["text", "int4", "regclass", "date", "bool", "oid", "interval", "float8"].map((name) =>
+        `create domain evil."${name}" as pg_catalog.text check (false)`
+      );
+      await sql.unsafe(
+        ["drop schema if exists evil cascade; create schema evil", ...bins, ...calls, ...types].join("; "),
+      );
+      const writes = [
+        "insert into w values (1, 'a b', 'c&d', '2026-01-31', '\\x0102', '{}', null, true)",
+        "insert into w values (2, 'a?b', '(c)', '2026-01-31', '\\x0102', '{}', '(1,2)', true)",
+        "insert into w values (5, 'Широкая электрификация', 'ü'), (6, '', E'\\x01')",
+        "update w set a = 'x'",
+        "update w set g = false",
+        "set datestyle = 'German'",
+        "insert into w values (3, 'a b', null, '2026-01-31', null, null, null, null)",
+        "update w set b = 'n'",
+        "set datestyle = 'ISO'",
+        "begin; alter table w add h int; insert into w values (4, 'a', 'b'); update w set b = 'z'; rollback",
+        "delete from w",
+        "truncate w",
+      ];
+      for (const text of writes) await sql.unsafe(text);
+      const clean = await events();
+      await sql.unsafe("set search_path = evil, pg_catalog, public");
+      await expect(sql.unsafe("select concat('a'::pg_catalog.text, 'b')")).rejects.toThrow("ran");
+      for (const text of writes) {
+        await sql.unsafe(text).catch((error) => {
+          throw new Error(`${text}: ${error.message}\n${error.where}`);
+        });
+      }
+      await sql.unsafe("reset search_path");
+      expect(await events()).toEqual(clean);
+      expect(clean.length).toBeGreaterThan(13);
+      await sql.unsafe("drop schema evil cascade; drop table w");
+    });
+  }
+
+  it("leaves the writer's settings as they were", async () => {
+    const { sql, rows } = bind();
+    await sql.unsafe(`create table w (id int primary key, d date, i interval, f float8, m money);
+      select skyq.create_capture('q', 'w', '{}')`);
+    const settings = () =>
+      rows(`select current_setting('search_path'), current_setting('datestyle'), current_setting('intervalstyle'),
+                   current_setting('extra_float_digits'), current_setting('lc_monetary')`);
+    await sql.unsafe("set datestyle = 'German'; set intervalstyle = 'iso_8601'; set extra_float_digits = 0");
+    const before = await settings();
+    await sql.unsafe("begin; insert into w values (1, '2026-01-31', '1 day', 0.1, '1')");
+    expect(await settings()).toEqual(before);
+    await sql.unsafe(`do $$ begin
+        insert into w values (2); alter table w add constraint x check (id < 3); insert into w values (3);
+      exception when check_violation then null; end $$`);
+    expect(await settings()).toEqual(before);
+    await sql.unsafe("commit");
+    expect(await settings()).toEqual(before);
+    await sql.unsafe("reset all");
   });
 
   it("writes to the current event table, also when that changes", async () => {
@@ -193,6 +273,125 @@ describe("a captured table", () => {
       await rows(`select count(*)::int from ${queue!.prefix} e
                    where e.ev_txid > 0 and e.ev_time <= now() and e.ev_owner is null and e.ev_retry is null`),
     ).toEqual([[4]]);
+  });
+
+  it("follows the queue's row without looking: in open transactions, old snapshots, after a rollback", async () => {
+    const { sql, rows, value, error, events } = bind();
+    await sql.unsafe("select skyq.create_capture('q', 't', '{}'); insert into t values (0, 'a')");
+    const id = await value("select queue_id from pgq.queue where queue_name = 'q'");
+    const slots = () =>
+      rows(`select e.ev_data, right(e.tableoid::regclass::text, 1)::int from pgq.event_${id} e order by e.ev_id`);
+    const body = String(await value("select prosrc from pg_proc where proname ~ '^capture_'"));
+    expect(body).toContain(`skyq.queue_slot_${id}()`);
+    expect(body).not.toContain("queue_cur_table");
+    await events();
+
+    const [first, second] = [database.current.connect(), database.current.connect()];
+    await first.unsafe("begin; insert into t values (1, 'a')");
+    await second.unsafe("begin isolation level repeatable read; select 1 from t");
+    await sql.unsafe("update pgq.queue set queue_cur_table = 1");
+    await first.unsafe("insert into t values (2, 'a')");
+    await second.unsafe("insert into t values (3, 'a')");
+    await first.unsafe("commit");
+    await second.unsafe("commit; insert into t values (4, 'a')");
+    await sql.unsafe("begin; update pgq.queue set queue_cur_table = 2; insert into t values (5, 'a'); rollback");
+    await sql.unsafe("insert into t values (6, 'a')");
+    const found = new Map(await slots() as [string, number][]);
+    expect([...found.keys()].map((data) => Number(data[3]))).toEqual([1, 2, 3, 4, 6]);
+    expect(found.get("id=1&txt=a")).toBe(0);
+    for (const key of [4, 6]) expect(found.get(`id=${key}&txt=a`)).toBe(1);
+
+    await second.unsafe("begin isolation level repeatable read; select 1 from t");
+    await sql.unsafe("update pgq.queue set queue_disable_insert = true");
+    await second.unsafe("insert into t values (7, 'a')").catch(() => {}); // either is right: its snapshot is older
+    await second.unsafe("rollback");
+    for (const session of [sql, first, second]) {
+      expect(await error("insert into t values (8, 'a')", session)).toContain("Insert into queue disallowed");
+    }
+    await sql.unsafe("update pgq.queue set queue_disable_insert = false");
+    await second.unsafe("insert into t values (9, 'a')");
+
+    await sql.unsafe("select pgq.drop_queue('q', true); select skyq._forget_capture('q', 't'::regclass)").catch(
+      () => {},
+    );
+  });
+
+  it("looks for the event table with each row where nothing tells of a change", async () => {
+    const { sql, rows, value } = bind();
+    await sql.unsafe("alter table pgq.queue disable trigger skyq_queue_slot");
+    try {
+      for (const mode of ["row", "statement"]) {
+        await sql.unsafe(`select skyq.create_capture('q', 't', '{}', '${mode}')`);
+        const body = String(await value("select prosrc from pg_proc where proname ~ '^capture_'"));
+        expect(body).toContain("queue_cur_table");
+        expect(body).not.toContain("skyq.queue_slot_");
+        for (const slot of [0, 1, 2]) {
+          await sql.unsafe(
+            `update pgq.queue set queue_cur_table = ${slot}; insert into t values (1, 'a&b'); delete from t`,
+          );
+        }
+        expect(
+          await rows(
+            "select right(tableoid::regclass::text, 1)::int, count(*)::int from pgq.event_template group by 1 order by 1",
+          ),
+        )
+          .toEqual([[0, 2], [1, 2], [2, 2]]);
+        await sql.unsafe("delete from pgq.event_template");
+      }
+    } finally {
+      await sql.unsafe("alter table pgq.queue enable always trigger skyq_queue_slot");
+    }
+  });
+
+  it("loses and doubles no event while the queue is rotated under writers", async () => {
+    const { sql, value } = bind();
+    await sql.unsafe(
+      `select skyq.create_capture('q', 't', '{}'), pgq.register_consumer('q', 'c');
+      select pgq.set_queue_config('q', 'rotation_period', '0 seconds')`,
+    );
+    let isOver = false;
+    const written = [0, 1, 2].map(async (number) => {
+      const session = database.current.connect();
+      let count = 0;
+      for (; !isOver; count++) {
+        const key = number * 1_000_000 + count;
+        if (count % 4 === 0) {
+          await session.unsafe(`begin${number === 1 ? " isolation level repeatable read" : ""};
+            insert into t values (${key}, 'a'); select pg_sleep(0.01); update t set txt = '?' where id = ${key}; commit`);
+        } else await session.unsafe(`insert into t values (${key}, 'a'); update t set txt = 'b' where id = ${key}`);
+      }
+      return count;
+    });
+    const seen = new Map<string, number>();
+    const read = async () => {
+      for (;;) {
+        const batch = await value("select pgq.next_batch('q', 'c')");
+        if (batch === null) return;
+        for (
+          const { key } of await sql.unsafe(`select ev_type || ev_data as key from pgq.get_batch_events(${batch})`)
+        ) {
+          seen.set(key, (seen.get(key) ?? 0) + 1);
+        }
+        await sql.unsafe(`select pgq.finish_batch(${batch})`);
+      }
+    };
+    const tick = async () => {
+      await sql.unsafe("select pgq.force_tick('q'); select pgq.ticker('q')");
+      await read();
+      await sql.unsafe("select pgq.maint_rotate_tables_step1('q')");
+      await sql.unsafe("select pgq.maint_rotate_tables_step2()");
+    };
+    const slots = new Set<unknown>();
+    for (let round = 0; round < 60; round++) {
+      await tick();
+      slots.add(await value("select queue_cur_table from pgq.queue"));
+    }
+    isOver = true;
+    const rowCount = (await Promise.all(written)).reduce((sum, count) => sum + count, 0);
+    for (let round = 0; round < 3; round++) await tick();
+    expect(slots.size).toBe(3);
+    expect([...seen.values()].filter((count) => count !== 1)).toEqual([]);
+    expect(seen.size).toBe(2 * rowCount);
   });
 
   it("keeps to the queue's switches", async () => {
@@ -435,6 +634,123 @@ describe("a captured table", () => {
       else replayed.set(id, Number(fields.get("n")));
     }
     expect([...replayed].sort((a, b) => a[0] - b[0])).toEqual(await rows("select id, n from t order by id"));
+  });
+});
+
+describe("the text of an event", () => {
+  it("is that of pgq.logutriga for words of every kind, in few columns or many, by row and by statement", async () => {
+    const { sql, rows } = bind();
+    const random = seeded("words");
+    const pieces = [
+      "a",
+      "Z9",
+      " ",
+      ",",
+      ":",
+      "@",
+      "&",
+      "=",
+      "+",
+      "%",
+      "%41",
+      "'",
+      "?",
+      "{",
+      "}",
+      "\\",
+      "\x01",
+      "\x02",
+      "\n",
+      "ü",
+      "漢",
+      "a&b=c",
+    ];
+    const word = () => Array.from({ length: random.int(0, 4) }, () => random.pick(pieces)).join("");
+    await sql.unsafe(`select pgq.create_queue('generic'); create type mood as enum ('so so', 'a&b', '?')`);
+    for (
+      const [columns, mode] of [["one", "row"], ["four", "row"], ["two", "statement"], ["four", "statement"], [
+        "wide",
+        "row",
+      ]]
+    ) {
+      const types = {
+        one: ["text"],
+        two: ["varchar(40)", "text not null", "bytea"],
+        four: ["text", "varchar(40) not null", "char(5)", "mood", "timestamptz", "int[]", "float8", "bool"],
+        wide: Array.from({ length: 130 }, (_, i) => i % 3 === 0 ? "text" : "int"),
+      }[columns!]!;
+      await sql.unsafe(`drop table if exists w;
+        create table w (id int primary key, ${types.map((type, i) => `"c &${i}+ü" ${type}`).join(", ")});
+        select skyq.create_capture('q', 'w', '{}', '${mode}');
+        create trigger g after insert or update or delete on w for each row execute function pgq.logutriga('generic')`);
+      const value = (type: string) => {
+        if (!type.endsWith("not null") && random.int(0, 5) === 0) return null;
+        if (/^(text|varchar)/.test(type)) return word();
+        return {
+          "char(5)": random.pick(["ab", "a?"]),
+          mood: random.pick(["so so", "a&b", "?"]),
+          bytea: "\\x00ff26",
+          timestamptz: random.pick(["2026-01-31 12:13:14.5+05:30", "infinity", "0044-03-15 01:02:03 BC"]),
+          "int[]": "{1,2}",
+          float8: random.pick(["1e30", "-0.1"]),
+          bool: "t",
+          int: "7",
+        }[type] ?? null;
+      };
+      for (let id = 1; id <= 60; id++) {
+        await sql.unsafe(
+          `insert into w values ($1, ${
+            types.map((type, i) => `$${i + 2}::text::${type.replace(" not null", "")}`).join(", ")
+          })`,
+          [String(id), ...types.map(value)] as never[],
+        );
+      }
+      await sql.unsafe(
+        "update w set id = id + 1000 where id % 7 = 0; update w set id = id; delete from w where id % 3 = 0",
+      );
+      const logged = (queue: string) =>
+        rows(`select e.ev_type, e.ev_data from pgq.event_template e
+               where e.tableoid::regclass::text like
+                     (select q.queue_data_pfx || '\\_%' from pgq.queue q where q.queue_name = '${queue}')
+               order by ${mode === "row" ? "e.ev_id" : 'e.ev_type, e.ev_data collate "C"'}`);
+      const generated = await logged("q");
+      expect(generated.length).toBeGreaterThan(100);
+      expect(generated).toEqual(await logged("generic"));
+      await sql.unsafe("delete from pgq.event_template");
+    }
+  });
+
+  it("tells null from empty after NOT NULL was dropped, whatever the snapshot", async () => {
+    const { sql, rows, value, events } = bind();
+    await sql.unsafe("alter table t alter txt set not null; select skyq.create_capture('q', 't', '{}')");
+    const other = database.current.connect();
+    await other.unsafe("insert into t values (1, '')");
+    await other.unsafe("begin isolation level repeatable read; select count(*) from pgq.queue");
+    await sql.unsafe("alter table t alter txt drop not null");
+    for (const text of ["insert into t values (2, null)", "commit", "insert into t values (3, null)"]) {
+      await other.unsafe(text);
+    }
+    const third = database.current.connect();
+    await third.unsafe("begin isolation level repeatable read; insert into t values (4, null); commit");
+    expect((await events()).map((row) => row.data)).toEqual(["id=1&txt=", "id=2&txt", "id=3&txt", "id=4&txt"]);
+    expect(await rows("select problem from skyq.check_capture('q')")).toEqual([["columns or key have changed"]]);
+    expect(await value("select skyq.refresh_capture('q', 't')")).toBe(true);
+    await other.unsafe("insert into t values (5, null), (6, '')");
+    expect((await events()).map((row) => row.data)).toEqual(["id=5&txt", "id=6&txt="]);
+  });
+});
+
+describe("an older version's capture", () => {
+  it("is written anew by the next installation", async () => {
+    const { sql, value, events } = bind();
+    await sql.unsafe("select skyq.create_capture('q', 't', '{}')");
+    const name = await value("select function_name from skyq.capture");
+    await sql.unsafe(`create or replace function skyq.${name}() returns trigger language plpgsql security definer
+      set search_path = pg_catalog as 'begin raise exception ''old''; end'`);
+    await database.current.install();
+    await sql.unsafe("insert into t values (1, 'a')");
+    expect((await events()).length).toBe(1);
+    expect(await value(`select proconfig is null from pg_proc where proname = '${name}'`)).toBe(true);
   });
 });
 
