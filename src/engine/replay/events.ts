@@ -5,6 +5,7 @@ import type { EventText } from "../../codec/event_text.ts";
 import type { Queryable } from "../../db/queryable.ts";
 import { quoteFullName, quoteLiteral } from "../../db/quote.ts";
 import { globalAddTable, globalRemoveSeq, globalRemoveTable, globalUpdateSeq } from "../../queue/londiste.ts";
+import { dropRefusals } from "../../queue/skyq.ts";
 import type { TakenTables } from "./parts.ts";
 import { holdFollower, refuse } from "./careful.ts";
 import type { BatchRun, Path, TakenTable } from "./path.ts";
@@ -48,6 +49,7 @@ export async function applyEvent(
     case "londiste.remove-table":
       path.log.info(`Removing table ${data} from set`);
       await globalRemoveTable(db, path.queue, data);
+      await dropRefusals(db, path.queue, data);
       break;
     case "T":
       // Londiste 2.1's list of registered tables. The upgrade has compared both sides' lists, which are newer.

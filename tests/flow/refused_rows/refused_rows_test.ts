@@ -329,4 +329,14 @@ describe("rows that the subscriber refuses", () => {
     await job.finished();
     expect(await job.differences("healthy")).toEqual([]);
   });
+
+  it("are forgotten with their table", async () => {
+    await check("many", "id > 0");
+    await provider.sql("insert into many values (-1, 1)");
+    await job.finished();
+    expect(await held("many")).toHaveLength(1);
+    await job.run("provider", "remove", "conf.ini", "many");
+    await job.finished();
+    expect(await held("many")).toEqual([]);
+  });
 });
