@@ -1,5 +1,6 @@
 /** Nodes of Londiste 3, run by its own programs. */
 import { lendDatabases, type LentDatabase, pair } from "../../harness/pair.ts";
+import { guard } from "../../harness/process.ts";
 import { waitFor } from "../../harness/wait_for.ts";
 
 function hasProgram(program: string, ...args: string[]): boolean {
@@ -26,6 +27,8 @@ export async function whyNoLondiste3(): Promise<string | null> {
 
 /** One node with its config file and its worker. */
 export class LondisteNode implements AsyncDisposable {
+  #release: () => void = () => {};
+
   constructor(readonly dir: string, readonly name: string, readonly worker: string, readonly database: LentDatabase) {
     Deno.writeTextFileSync(
       this.#file("ini"),
@@ -49,8 +52,11 @@ export class LondisteNode implements AsyncDisposable {
     return text;
   }
 
-  startWorker(): Promise<string> {
-    return this.run("worker", "-d");
+  /** Starts its daemon, which ends with this process however that ends. */
+  async startWorker(): Promise<void> {
+    await this.run("worker", "-d");
+    const pid = await waitFor(() => Number(Deno.readTextFileSync(this.#file("pid"))) || null, { what: "its pidfile" });
+    this.#release = guard(pid);
   }
 
   get log(): string {
@@ -63,6 +69,8 @@ export class LondisteNode implements AsyncDisposable {
 
   /** kill -9 of its worker and its copies. */
   async kill(): Promise<void> {
+    this.#release();
+    this.#release = () => {};
     for (const entry of Deno.readDirSync(this.dir)) {
       if (!entry.name.startsWith(`${this.name}.pid`)) continue;
       const path = `${this.dir}/${entry.name}`;
