@@ -9,7 +9,14 @@ import { quoteFullName } from "../../db/quote.ts";
 import type { Target } from "../../db/target.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
 import { dropTableFkey, findTableFkeys, getTableList, moveTableState, type TableRow } from "../../queue/londiste.ts";
-import { forceTick, getConsumerInfo, registerConsumer, tickSnapshot, unregisterConsumer } from "../../queue/pgq.ts";
+import {
+  forceTick,
+  getConsumerInfo,
+  registerConsumer,
+  registerConsumerAt,
+  tickSnapshot,
+  unregisterConsumer,
+} from "../../queue/pgq.ts";
 import { getConsumerState, registerTargetConsumer, unregisterTargetConsumer } from "../../queue/pgq_node.ts";
 import { hasChunks } from "../../queue/skyq.ts";
 import { replayBatch } from "../replay/batch.ts";
@@ -180,6 +187,13 @@ class TableCopy implements AsyncDisposable {
       const batch = await openBatch(this.#path);
       if (batch?.isApplied) {
         await this.#replay(batch);
+        continue;
+      }
+      if (
+        state.name === "do-sync" && batch !== null && batch.tickId > state.tick && this.#tickOfLastBatch < state.tick
+      ) {
+        // A tick that became visible after a later one: the replay has it, this batch was opened without it.
+        await registerConsumerAt(provider, queue, this.#path.consumer, this.#tickOfLastBatch);
         continue;
       }
       const decision = decideCopy(state, batch?.tickId ?? this.#tickOfLastBatch, batch === null);
