@@ -123,6 +123,10 @@ const HINTS_BY_MESSAGE: readonly [RegExp, string][] = [
     /^must be owner of /,
     "Only its owner may do that: GRANT the owning role to the role that skyq connects as, or make that one the owner.",
   ],
+  [
+    /^role ".*" (does not exist|is not permitted to log in)$/,
+    "Create the role (CREATE ROLE … LOGIN), or correct user in the connect string.",
+  ],
   [/^too many connections for role /, "The role's limit is reached: ALTER ROLE … CONNECTION LIMIT, or close some."],
   [
     /^too many connections for database /,

@@ -271,20 +271,24 @@ async function readDetails(tx: Queryable, oid: number): Promise<Step[]> {
 
 async function readTriggers(tx: Queryable, oid: number): Promise<Step[]> {
   return await tx.query<{ sql: string; what: string }>(
+    // Read before anything of skyq is installed, too: triggers that log into queues are known by their function's schema.
     `with t as (select c.oid, format('%I.%I', n.nspname, c.relname) as sql
-                  from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = $1)
+                  from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = $1),
+     g as (select g.* from t join pg_trigger g on g.tgrelid = t.oid
+            where not g.tgisinternal and not exists (
+                  select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+                   where p.oid = g.tgfoid and n.nspname in ('pgq', 'skyq')))
      select pg_get_ruledef(r.oid) as sql, 'rule ' || r.rulename as what
        from t join pg_rewrite r on r.ev_class = t.oid
      union all
      select pg_get_triggerdef(g.oid), 'trigger ' || g.tgname
-       from t join pg_trigger g on g.tgrelid = t.oid
-      where not g.tgisinternal and not skyq._is_queue_function(g.tgfoid)
+       from g
      union all
      select format('alter table %s %s trigger %I', t.sql,
                    case g.tgenabled::text when 'D' then 'disable' when 'R' then 'enable replica' else 'enable always' end,
                    g.tgname), 'trigger ' || g.tgname
-       from t join pg_trigger g on g.tgrelid = t.oid
-      where not g.tgisinternal and not skyq._is_queue_function(g.tgfoid) and g.tgenabled::text <> 'O'`,
+       from t cross join g
+      where g.tgenabled::text <> 'O'`,
     [oid],
   );
 }

@@ -125,6 +125,17 @@ describe("preflight", () => {
     expect(again.code).toBe(0);
   });
 
+  it("looks at a table that the subscriber lacks before anything is installed", async () => {
+    await job.provider.sql(`create table "the Shop".only_here (id integer primary key); alter table "the Shop".only_here
+      owner to shopapp; grant select, trigger on "the Shop".only_here to "${READER}"`);
+    const { code, rows } = await look("the Shop.only_here");
+    expect(rows.find(({ side, what }) => side === "subscriber" && what === "table the Shop.only_here")).toMatchObject({
+      state: "note",
+      detail: "it is missing: make it, or let `subscriber add --create` do it",
+    });
+    expect(code).toBe(0);
+  });
+
   it("the table is for people, the statements for psql", async () => {
     await job.provider.sql(`revoke select on "the Shop".orders from "${READER}"`);
     const { code, stdout } = await job.try("preflight", "conf.ini", "the Shop.orders");
