@@ -80,7 +80,9 @@ describe("the lock of compare and repair", () => {
 
   it("lets writers through while it waits for a long transaction, again and again", async () => {
     // Our own session holds the table by a write that it does not commit.
-    const long = provider.sql("begin; update t set v = 'long' where id = 1; select pg_sleep(60); commit");
+    // It ends when its session is ended below, at whatever moment.
+    const long = provider.sql("begin; update t set v = 'long' where id = 1; select pg_sleep(60); commit")
+      .catch(() => {});
     await using skyq = spawnSkyq(["compare", "conf.ini", "t", "--force"], { cwd: job.dir });
     await held("not granted");
     // These queue up behind the lock that waits, and are done before the long transaction is.
@@ -96,7 +98,7 @@ describe("the lock of compare and repair", () => {
     await provider.sql(
       "select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep(60)%' and datname = current_database() and pid <> pg_backend_pid()",
     );
-    await long.catch(() => {});
+    await long;
   });
 
   it("needs more than SELECT, and the error says what to grant", async () => {
