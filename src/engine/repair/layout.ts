@@ -245,8 +245,9 @@ function keyColumn(column: LayoutColumn, encodings: Record<Side, string>): KeyCo
   };
 }
 
-function isStrict({ builtin, isEnum }: SideColumn): boolean {
-  return isEnum || BYTE_TYPES.has(builtin) || OTHER_STRICT_TYPES.has(builtin);
+function isStrict({ builtin, isEnum, isShownByPath }: SideColumn): boolean {
+  // Names stand for ids, and what a name reads like depends on who runs the statement.
+  return isEnum || isShownByPath || BYTE_TYPES.has(builtin) || OTHER_STRICT_TYPES.has(builtin);
 }
 
 function keyOrder(source: SideColumn, target: SideColumn): KeyOrder {
