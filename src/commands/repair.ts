@@ -44,7 +44,7 @@ export const repair = defineCommand({
       isApplying: apply,
       isQuiet: dryRun,
     }, async (prepared) => {
-      const resume = resumeFile(ctx, options, prepared, { where: options.repairWhere, output });
+      const resume = resumeFile(ctx, options, prepared, { where: options.repairWhere, output, dryRun });
       const reports = await runTables(prepared.pair, prepared.catalogs, prepared.chosen, {
         ...prepared.options,
         fixes: { dir: output, isWritten: !dryRun, print: writeStdoutBytes },

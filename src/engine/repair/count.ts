@@ -4,9 +4,9 @@ import { SkyqError } from "../../base/errors.ts";
 import { quoteIdent } from "../../db/quote.ts";
 import type { Pair } from "./connections.ts";
 import { type Layout, readLayout } from "./layout.ts";
-import { pinSettings } from "./order.ts";
+import { checkCondition, pinSettings } from "./order.ts";
 import type { Catalogs } from "./job.ts";
-import { openSnapshots, syncTable } from "./sync.ts";
+import { holdTable, openSnapshots, syncTable } from "./sync.ts";
 import type { TableNames, TableOptions } from "./table.ts";
 
 export interface CountOptions extends TableOptions {
@@ -38,6 +38,8 @@ export async function countTable(
     log.info(`Counting ${names.table}`);
     const [source, target] = await Promise.all((["source", "target"] as const).map(async (side) => {
       const connection = snapshots[side];
+      await holdTable(connection, layout[side]);
+      if (options.where !== null) await checkCondition(connection, layout, side, options.where);
       await pinSettings(connection, layout);
       const rows = await connection.query(statement(options.sql, layout, side, options.where));
       if (rows[0] === undefined) {

@@ -140,7 +140,7 @@ async function hashAlike(
   ];
   const expressions = layout.key.map((column) => orderExpression(layout, column, side)).join(", ");
   const conditions = [
-    ...(where ? [`(${where}\n)`] : []),
+    ...(where !== null ? [`(${where}\n)`] : []),
     ...(after ? [`(${expressions}) > (${columns("a").join(", ")})`] : []),
     ...(upTo ? [`(${expressions}) <= (${columns("u").join(", ")})`] : []),
   ];

@@ -41,8 +41,32 @@ export function fromClause(layout: Layout, side: Side): string {
 export function whereClause(layout: Layout, side: Side, { where, range }: ReadOptions): string {
   const conditions = rangeConditions(layout, side, range ?? {});
   // The line feed ends a comment at the end of the user's condition.
-  if (where) conditions.unshift(`(${where}\n)`);
+  if (where !== null && where !== undefined) conditions.unshift(`(${where}\n)`);
   return conditions.length === 0 ? "" : ` where ${conditions.join(" and ")}`;
+}
+
+/**
+ * Makes sure that a user's condition is one expression over the side's table, and nothing that ends the parentheses or
+ * the statement around it. Nothing is read. A transaction that this fails in has failed.
+ * @throws {SkyqError} `usage`
+ */
+export async function checkCondition(db: Queryable, layout: Layout, side: Side, where: string): Promise<void> {
+  // What is right both ways has all of its parentheses in pairs; the extended protocol takes no second statement.
+  for (const condition of [where, `(${where}\n)`]) {
+    try {
+      await db.query(`select 1 from ${fromClause(layout, side)} where ${condition}\n limit 0`);
+    } catch (cause) {
+      if (!(cause instanceof SkyqError) || !/^(42|22)/.test(cause.sqlstate ?? "")) throw cause;
+      throw new SkyqError(
+        "usage",
+        `Cannot use condition "${where}" on table "${layout[side].table}": ${cause.message}`,
+        {
+          hint: "Write one expression in SQL, such as: region = 'eu' and id > 7.",
+          cause,
+        },
+      );
+    }
+  }
 }
 
 /** The compared columns of one side, in the order of a row's cells, as expressions. */

@@ -18,6 +18,7 @@ import { forceTick, getConsumerInfo } from "../../queue/pgq.ts";
 import { getConsumerState } from "../../queue/pgq_node.ts";
 import { parseSnapshot, seesAllOf } from "../replay/snapshot.ts";
 import { TICKER_CHANNEL } from "../ticker/lock.ts";
+import type { SideTable } from "./layout.ts";
 import { openReader, openSnapshot, type Pair, type Replication, type SessionOptions } from "./connections.ts";
 
 /** Two readers, each in a transaction with a snapshot of its own side. */
@@ -122,6 +123,30 @@ export async function syncTable(
 export async function openSnapshots(pair: Pair, options: SessionOptions): Promise<Snapshots> {
   const [source, target] = await bothOpened(openSnapshot(pair.source, options), openSnapshot(pair.target, options));
   return { source, target };
+}
+
+/**
+ * Locks a table against changes of its structure until the snapshot ends, and makes sure that there has been none since
+ * it was taken: of a table that was rewritten or truncated meanwhile (one who waited behind our lock does that) an older
+ * snapshot sees no row at all.
+ * @throws {SkyqError} `refused`
+ */
+export async function holdTable(snapshot: WireConnection, { table, quotedTable, isPartitioned }: SideTable) {
+  // Reads nothing, and locks the table with all of its partitions; the right to read one column is enough.
+  await snapshot.exec(`select 1 from ${isPartitioned ? "" : "only "}${quotedTable} limit 0`);
+  const { changed } = await one<{ changed: boolean | null }>(
+    snapshot,
+    // pg_class as the snapshot sees it, beside what is true now.
+    `select bool_or(c.oid is null or c.relfilenode <> pg_catalog.pg_relation_filenode(r.oid)) as changed
+       from (select $1::text::pg_catalog.regclass::oid as oid
+             union select p.relid::oid from pg_catalog.pg_partition_tree($1::text::pg_catalog.regclass) p) r
+       left join pg_catalog.pg_class c on c.oid = r.oid`,
+    [quotedTable],
+  );
+  if (!changed) return;
+  throw new SkyqError("refused", `Cannot compare table "${table}": it was rewritten, truncated or made anew just now`, {
+    hint: "Its rows cannot be seen as they were. Try again.",
+  });
 }
 
 /** Both, or none: where one fails the other is closed. */

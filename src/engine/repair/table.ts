@@ -21,10 +21,10 @@ import {
 import type { ExternalSort } from "./external_sort.ts";
 import { estimateRows, type Layout, readLayout } from "./layout.ts";
 import { chooseMethod, type Method } from "./method.ts";
-import { type Cell, type KeyRange, pinSettings } from "./order.ts";
+import { type Cell, checkCondition, type KeyRange, pinSettings } from "./order.ts";
 import type { Pace } from "./pace.ts";
 import { SecondLooks } from "./second_looks.ts";
-import { openSnapshots, type Snapshots, syncTable } from "./sync.ts";
+import { holdTable, openSnapshots, type Snapshots, syncTable } from "./sync.ts";
 import { type Difference, type WalkCounts, walkTables } from "./walk.ts";
 
 /** What a table is called where. */
@@ -141,6 +141,13 @@ export async function runTable(
     snapshots = pair.replication === null || options.isOnline
       ? await openSnapshots(pair, options)
       : await syncTable({ ...pair, replication: pair.replication }, names.source, options);
+    await Promise.all([holdTable(snapshots.source, layout.source), holdTable(snapshots.target, layout.target)]);
+    if (options.where !== null) {
+      await Promise.all([
+        checkCondition(snapshots.source, layout, "source", options.where),
+        checkCondition(snapshots.target, layout, "target", options.where),
+      ]);
+    }
     log.info(`Comparing ${names.table}`);
     await Promise.all([pinSettings(snapshots.source, layout), pinSettings(snapshots.target, layout)]);
     const reading = new Reading(snapshots, layout, names, options, rows, sink, looks, from);
@@ -321,12 +328,15 @@ class Reading {
     const counts = await walkTables({
       ...snapshots,
       layout,
-      where: [options.where && `(${options.where}\n)`, buckets].filter((part) => part !== null).join(" and ") || null,
+      where: [options.where === null ? null : `(${options.where}\n)`, buckets].filter((part) =>
+        part !== null
+      ).join(" and ") || null,
       range,
       localSort: options.localSort,
       signal: options.signal,
       onDifference: looks === null
-        ? (difference) => sink.difference(difference)
+        ? (difference) =>
+          sink.difference(difference)
         : (difference) => looks.add(difference),
       onProgress: async (progress) => {
         add(this.counts, before, progress);

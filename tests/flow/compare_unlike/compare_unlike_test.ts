@@ -246,14 +246,44 @@ describe("compare and repair of tables that no queue connects", () => {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     await first.kill("SIGKILL");
-    const refused = await run("repair", "part", "d", "--method=stream", "--resume=progress.json");
-    expect(refused.stderr).toContain("belongs to another command");
+    for (const other of [["d"], ["--dry-run"], ["--where=id > 5"]]) {
+      const refused = await run("repair", ...args, ...other);
+      expect(refused.stderr).toContain("belongs to another command");
+    }
     const { code, stderr, stdout } = await run("repair", ...args, "--json");
     expect(code).toBe(3);
     expect(stderr).toContain("goes on behind");
     expect(JSON.parse(stdout)).toMatchObject({ source_rows: 30000, target_rows: 30000, differing: 2 });
     expect(Deno.readTextFileSync(join(dir, "fix.public.part.sql")).split("\n").length).toBe(3);
     expect(files()).not.toContain("progress.json");
+  });
+
+  it("a condition is one expression, and cannot end the statement it stands in", async () => {
+    await both("create table w (id integer primary key, v text); insert into w values (1, 'a')");
+    await target.sql("update w set v = 'b'");
+    const args = ["w", "--where"];
+    for (
+      const where of [
+        "true)) to stdout; commit; create table broken_out (); --",
+        "true) or (true",
+        "true /*",
+        "id = 1; drop table w",
+        "",
+        "no_such_column = 1",
+      ]
+    ) {
+      for (const method of ["stream", "hash"]) {
+        const { code, stdout, stderr } = await run("repair", ...args, where, "--method", method, "--apply");
+        expect({ where, code, stdout, stderr }).toMatchObject({
+          code: 2,
+          stderr: expect.stringContaining("condition"),
+        });
+      }
+    }
+    for (const database of [source, target]) expect(await database.sql("select to_regclass('broken_out')")).toBe("");
+    expect(await target.sql("select v from w")).toBe("b");
+    expect((await run("repair", ...args, "id = 1 -- the first one", "--apply")).code).toBe(0);
+    expect(await target.sql("select v from w")).toBe("a");
   });
 
   it("several tables at a time are reported in the order in which they were named", async () => {

@@ -24,6 +24,15 @@ const SIGNS = { insert: "+", delete: "-", update: "~" } as const;
 export class Sides {
   constructor(readonly source: WireConnection, readonly target: WireConnection) {}
 
+  /** A second session in a side's database. */
+  async another(side: "source" | "target"): Promise<WireConnection> {
+    const [{ dsn }] = await this[side].query<{ dsn: string }>(
+      `select format('host=127.0.0.1 port=%s user=%s dbname=%s', current_setting('port'), session_user, current_database())
+         as dsn`,
+    ) as [{ dsn: string }];
+    return await WireConnection.connect(parseTarget(dsn));
+  }
+
   /** Runs the same on both sides. */
   async both(sql: string): Promise<void> {
     await Promise.all([this.source.exec(sql), this.target.exec(sql)]);
