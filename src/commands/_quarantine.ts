@@ -11,7 +11,9 @@ export const CHOSEN_ARG = {
 /** Nothing named is not everything. @throws {SkyqError} `usage` */
 export function chosen(words: readonly string[], all: boolean, act: string): Chosen {
   if (all === words.length > 0) {
-    throw new SkyqError("usage", `Cannot ${act}: name events or tables, or use --all`);
+    throw new SkyqError("usage", `Cannot ${act}: name events or tables, or use --all`, {
+      hint: all ? "--all stands alone." : "`skyq quarantine list` shows what there is.",
+    });
   }
   return { words, all };
 }

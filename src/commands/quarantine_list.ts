@@ -21,7 +21,7 @@ export const quarantineList = defineCommand({
     return withSubscriber(ctx, async (db, queue) => {
       await requireLeaf(db, queue);
       await requireQuarantine(db);
-      const events = await chosenEvents(db, queue, { words, all: words.length === 0 });
+      const events = await chosenEvents(db, queue, { words, all: words.length === 0 }, ctx.log.info);
       const shown = events.slice(0, Math.floor(options.limit));
       ctx.out.table(
         [

@@ -3,7 +3,7 @@ import { type CommandContext, defineCommand } from "../cli/command.ts";
 import type { Pair } from "../engine/nodes/choice.ts";
 import { requireLeaf, requireRoot } from "../engine/nodes/pair.ts";
 import { resetPosition, rewindQueue } from "../engine/nodes/position.ts";
-import { takeJobLock } from "../engine/replay/job_lock.ts";
+import { STOP_REPLAY_HINT, takeJobLock } from "../engine/replay/job_lock.ts";
 import type { ErrorPolicy } from "../engine/replay/refusal.ts";
 import { type ReplayOptions, runReplay } from "../engine/replay/worker.ts";
 import { countReloads, tickBeside, whenReachable } from "./_daemon.ts";
@@ -54,7 +54,13 @@ async function withPosition(ctx: CommandContext, work: (pair: Pair, queue: strin
     await requireRoot(pair.provider, queue);
     await requireLeaf(pair.subscriber, queue);
     const worker = ctx.config.need("pgq_consumer_id");
-    await takeJobLock(pair.subscriber, { queue, worker, log: ctx.log, signal: ctx.signal });
+    await takeJobLock(pair.subscriber, {
+      queue,
+      worker,
+      hint: STOP_REPLAY_HINT,
+      log: ctx.log,
+      signal: ctx.signal,
+    });
     await work(pair, queue);
   });
 }

@@ -11,6 +11,9 @@ export interface ServerFields {
   hint?: string;
   where?: string;
   position?: string;
+  /** Of an error inside a statement that a function or block runs: where in that statement, and its text. */
+  internalPosition?: string;
+  internalQuery?: string;
   schema?: string;
   table?: string;
   column?: string;
@@ -79,6 +82,18 @@ export function serverMessage(error: SkyqError): string {
   return serverFields(error.cause)?.message ?? error.message;
 }
 
+/**
+ * The line of a script that a block of the server ran, where the server says at which character it stopped.
+ * @param script the text as the block ran it
+ * @returns from 1; null when the error came from elsewhere, or has no place
+ */
+export function lineInScript(error: SkyqError, script: string): number | null {
+  const fields = serverFields(error.cause);
+  if (fields?.internalPosition === undefined || fields.internalQuery !== script) return null;
+  const before = [...script].slice(0, Number(fields.internalPosition) - 1);
+  return before.filter((letter) => letter === "\n").length + 1;
+}
+
 const HINTS = {
   listen: "Is the server running, and does it listen there? Check host and port, listen_addresses and the firewall.",
   lost: "The server may have been restarted, or the network broke; see the server's log.",
@@ -127,6 +142,10 @@ const HINTS_BY_MESSAGE: readonly [RegExp, string][] = [
     /^role ".*" (does not exist|is not permitted to log in)$/,
     "Create the role (CREATE ROLE … LOGIN), or correct user in the connect string.",
   ],
+  [
+    /^EXECUTE of transaction commands is not implemented$/,
+    "All of it runs in one transaction: take BEGIN, COMMIT, ROLLBACK and their like out.",
+  ],
   [/^too many connections for role /, "The role's limit is reached: ALTER ROLE … CONNECTION LIMIT, or close some."],
   [
     /^too many connections for database /,
@@ -138,7 +157,7 @@ function fromServer(fields: ServerFields, act: string, cause: unknown, options: 
   const known = SQLSTATES[fields.sqlstate] ?? SQLSTATES[fields.sqlstate.slice(0, 2)];
   const isFatal = fields.severity === "FATAL" || fields.severity === "PANIC";
   const fault = known?.fault ?? (isFatal ? (options.connecting ? "connect" : "connection-lost") : "sql");
-  const { message, sqlstate, hint, ...facts } = fields;
+  const { message, sqlstate, hint, internalPosition: _at, internalQuery: _in, ...facts } = fields;
   return new SkyqError(fault, `${act}: ${message}`, {
     hint: hint ?? HINTS_BY_MESSAGE.find(([pattern]) => pattern.test(message))?.[1] ?? known?.hint,
     facts: { sqlstate, ...facts, ...options.facts },
@@ -163,7 +182,14 @@ export function libraryFields(from: LibraryFields): ServerFields {
     sqlstate: from.code ?? "",
     message: from.message ?? "",
   };
-  const renamed = { schema: "schema_name", table: "table_name", column: "column_name", constraint: "constraint_name" };
+  const renamed = {
+    schema: "schema_name",
+    table: "table_name",
+    column: "column_name",
+    constraint: "constraint_name",
+    internalPosition: "internal_position",
+    internalQuery: "internal_query",
+  };
   for (const key of ["detail", "hint", "where", "position"] as const) if (from[key]) fields[key] = from[key];
   for (const [key, name] of Object.entries(renamed) as [keyof ServerFields, string][]) {
     if (from[name]) fields[key] = from[name];

@@ -188,6 +188,8 @@ const FIELD_NAMES: Record<string, keyof ServerFields> = {
   H: "hint",
   W: "where",
   P: "position",
+  p: "internalPosition",
+  q: "internalQuery",
   s: "schema",
   t: "table",
   c: "column",

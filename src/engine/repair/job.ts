@@ -95,6 +95,7 @@ export async function namedTables(
     for (const table of found) wanted.add(table);
     if (found.length > 0) continue;
     log.error(`No table matches ${typed}`);
+    if (typed.endsWith(".ini")) log.info("hint: With --source and --target there is no config file: leave it out.");
     reports.push(failedReport(typed, "no such table"));
   }
   if (wanted.size === 0 && reports.length === 0) {

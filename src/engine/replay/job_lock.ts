@@ -6,6 +6,9 @@ import { one, type Queryable } from "../../db/queryable.ts";
 /** How long a connection of ours that died may still hold the lock, before another instance is suspected. */
 export const PATIENCE_MS = 5_000;
 
+/** For commands that need the job's replay to stand still. */
+export const STOP_REPLAY_HINT = "Its replay runs: stop that first, with `skyq replay CONFIG -s`.";
+
 /**
  * Takes the session lock that makes one replay per job: whoever holds it may move the job's position.
  * @throws {SkyqError} `already-running` when another session keeps it, with that session's pid and start
@@ -13,13 +16,15 @@ export const PATIENCE_MS = 5_000;
 export async function takeJobLock(db: Queryable, job: {
   queue: string;
   worker: string;
+  /** What to do when another session keeps it; for a replay that starts when not given. */
+  hint?: string;
   log: Logger;
   signal: AbortSignal;
 }): Promise<void> {
   await takeSessionLock(db, {
     key: lockKey(job),
     name: `job "${job.worker}"`,
-    hint: "One replay runs per job. Stop the other one, or give this one a job_name of its own.",
+    hint: job.hint ?? "One replay runs per job. Stop the other one, or give this one a job_name of its own.",
     patienceMs: PATIENCE_MS,
     log: job.log,
     signal: job.signal,

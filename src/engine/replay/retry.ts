@@ -31,9 +31,15 @@ export async function requireQuarantine(db: Queryable): Promise<void> {
 
 /**
  * Events in quarantine, in queue order.
- * @throws {SkyqError} `not-found` for an event or a table that has nothing there
+ * @param none told of an event or a table that has nothing there
+ * @throws {SkyqError} `not-found` for such a one, without `none`
  */
-export async function chosenEvents(db: Queryable, queue: string, { words, all }: Chosen): Promise<QuarantinedEvent[]> {
+export async function chosenEvents(
+  db: Queryable,
+  queue: string,
+  { words, all }: Chosen,
+  none: (text: string) => void = refuse,
+): Promise<QuarantinedEvent[]> {
   const events = await quarantinedEvents(db, queue);
   if (all) return events;
   const tables = [...new Set(events.map((event) => event.table_name))];
@@ -43,15 +49,15 @@ export async function chosenEvents(db: Queryable, queue: string, { words, all }:
     const names = isId ? [] : matchNames(word, tables);
     const found = events.filter((event) => isId ? event.ev_id === BigInt(word) : names.includes(event.table_name));
     if (found.length === 0) {
-      throw new SkyqError(
-        "not-found",
-        isId ? `Event ${word} is not in quarantine` : `No event of table ${word} is in quarantine`,
-        { hint: "`skyq quarantine list` shows what is." },
-      );
+      none(isId ? `Event ${word} is not in quarantine` : `No event of table ${word} is in quarantine`);
     }
     for (const event of found) chosen.add(event);
   }
   return events.filter((event) => chosen.has(event));
+}
+
+function refuse(text: string): never {
+  throw new SkyqError("not-found", text, { hint: "`skyq quarantine list` shows what is." });
 }
 
 /** Forgets events. The subscriber lacks their changes from then on. @returns how many */

@@ -4,8 +4,8 @@ import { SkyqError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
 import { decodeUrl, encodeUrl } from "../../codec/urlencode.ts";
 import { one, type Queryable } from "../../db/queryable.ts";
-import { makeFullName, quoteFullName } from "../../db/quote.ts";
-import { during } from "../../db/errors.ts";
+import { makeFullName, quoteFullName, quoteIdent } from "../../db/quote.ts";
+import { during, lineInScript } from "../../db/errors.ts";
 import { executeFinish, executeStart } from "../../queue/londiste.ts";
 
 /** Attributes of a script, by their names in lower case: what has to be there for it to run on a node. */
@@ -110,9 +110,10 @@ export async function runScript(db: Queryable, script: Script, { queue, isRoot, 
   const act = `Cannot execute "${file}"`;
   const roleBefore = await setLocalRole(db, "local");
   if (isRoot && roleBefore.now !== "local") {
-    throw new SkyqError("privilege", `${act}: the role may not set session_replication_role`, {
+    const { role } = await one<{ role: string }>(db, "select current_user as role");
+    throw new SkyqError("privilege", `${act}: role ${role} may not set session_replication_role`, {
       hint: "The triggers would log the script's changes a second time. As a superuser, from PostgreSQL 15 on: " +
-        "GRANT SET ON PARAMETER session_replication_role TO the role of provider_db.",
+        `GRANT SET ON PARAMETER session_replication_role TO ${quoteIdent(role)};`,
     });
   }
   const started = await executeStart(db, queue, script.file, sql, isRoot, encodeAttributes(attributes));
@@ -128,7 +129,7 @@ export async function runScript(db: Queryable, script: Script, { queue, isRoot, 
   else {
     log.info(`${file}: executing sql`);
     // Inside a block of the server, which refuses COMMIT and its like: they would tear the transaction apart.
-    await during(act, db.query(asBlock(withNames(sql, need))));
+    await runBlock(db, withNames(sql, need), act);
   }
   const finished = await executeFinish(db, queue, file);
   log.info(finished.ret_note);
@@ -189,10 +190,17 @@ function withNames(sql: string, names: ReadonlyMap<string, string>): string {
   return [...names].reduce((text, [name, quoted]) => text.replaceAll(`@${name}@`, () => quoted), sql);
 }
 
-function asBlock(sql: string): string {
+/** Runs statements as one. @throws {SkyqError} what the server says, and in which line where it knows */
+async function runBlock(db: Queryable, sql: string, act: string): Promise<void> {
+  const script = `${sql}\n`;
   let tag = "skyq";
   while (sql.includes(`$${tag}`)) tag += "_";
-  return `do $${tag}_do$ begin execute $${tag}$${sql}\n$${tag}$; end $${tag}_do$`;
+  try {
+    await db.query(`do $${tag}_do$ begin execute $${tag}$${script}$${tag}$; end $${tag}_do$`);
+  } catch (error) {
+    const line = error instanceof SkyqError ? lineInScript(error, script) : null;
+    await during(line === null ? act : `${act}, line ${line}`, Promise.reject(error));
+  }
 }
 
 /**

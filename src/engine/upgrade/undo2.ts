@@ -9,7 +9,7 @@ import { getSeqList, getTableList, pendingFkeys } from "../../queue/londiste.ts"
 import { consumerNames, forceTick, registerConsumerAt, unregisterConsumer } from "../../queue/pgq.ts";
 import { getConsumerState, getNodeInfo, getSubscriberInfo, unregisterSubscriber } from "../../queue/pgq_node.ts";
 import { copyConsumerName } from "../copy/table_copy.ts";
-import { releaseJobLock, takeJobLock } from "../replay/job_lock.ts";
+import { releaseJobLock, STOP_REPLAY_HINT, takeJobLock } from "../replay/job_lock.ts";
 import { requireNothingPending } from "./londiste3.ts";
 import { OLD_SCHEMA, type Pair, type Side, type UpgradeJob } from "./look.ts";
 import { restoreTriggers } from "./triggers.ts";
@@ -129,7 +129,7 @@ async function drain(pair: Pair, job: UpgradeJob, replay: GiveBack["replay"]): P
     signal.removeEventListener("abort", stop);
     await replaying;
   }
-  await takeJobLock(pair.subscriber, { queue, worker, log, signal });
+  await takeJobLock(pair.subscriber, { queue, worker, hint: STOP_REPLAY_HINT, log, signal });
 }
 
 async function newestTick(provider: Queryable, queue: string): Promise<bigint> {

@@ -1,7 +1,7 @@
 // A pair of Londiste is taken over by skyq, or given back.
 
 import { SkyqError } from "../../base/errors.ts";
-import { takeJobLock } from "../replay/job_lock.ts";
+import { STOP_REPLAY_HINT, takeJobLock } from "../replay/job_lock.ts";
 import { takeOverLondiste2 } from "./londiste2.ts";
 import { giveBackLondiste3, takeOverLondiste3 } from "./londiste3.ts";
 import { choosePlan, lookAt, type Pair, type UpgradeJob } from "./look.ts";
@@ -20,7 +20,7 @@ export async function upgradePair(
   { check, keepTriggers }: { check: boolean; keepTriggers: boolean },
 ): Promise<void> {
   const { queue, worker, log, signal } = job;
-  await takeJobLock(pair.subscriber, { queue, worker, log, signal });
+  await takeJobLock(pair.subscriber, { queue, worker, hint: STOP_REPLAY_HINT, log, signal });
   const sides = await lookAtBoth(pair, job);
   switch (choosePlan(sides.provider, sides.subscriber, job)) {
     case "own":
@@ -50,7 +50,7 @@ export async function upgradePair(
  */
 export async function undoUpgrade(pair: Pair, job: UpgradeJob, how: GiveBack): Promise<void> {
   const { queue, worker, log, signal } = job;
-  await takeJobLock(pair.subscriber, { queue, worker, log, signal });
+  await takeJobLock(pair.subscriber, { queue, worker, hint: STOP_REPLAY_HINT, log, signal });
   const sides = await lookAtBoth(pair, job);
   const record = sides.subscriber.record ?? sides.provider.record;
   if (record === null) {

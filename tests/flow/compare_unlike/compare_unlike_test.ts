@@ -142,6 +142,7 @@ describe("compare and repair of tables that no queue connects", () => {
       ["nokey", /no primary key/],
       ["keys", /pkeys do not match/],
       ["none", /No table matches none/],
+      ["conf.ini", /No table matches conf.ini[^]*there is no config file: leave it out/],
     ];
     for (const [table, text] of cases) {
       const { code, stderr, stdout } = await run("compare", "good", table);

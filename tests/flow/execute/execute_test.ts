@@ -51,8 +51,22 @@ describe("skyq execute", () => {
   it("refuses a COMMIT, which would tear the transaction apart", async () => {
     script("commit.sql", "insert into u values (2); commit; insert into u values (3)");
     const { code, stderr } = await job.try("execute", "conf.ini", "commit.sql");
-    expect([code, stderr]).toEqual([1, expect.stringMatching(/"commit.sql": EXECUTE of transaction commands/)]);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/"commit.sql": EXECUTE of transaction commands[^]*take BEGIN, COMMIT/),
+    ]);
     expect(await count(provider, "u")).toBe("0");
+  });
+
+  it("says in which line the server stopped", async () => {
+    script("line.sql", "--*-- Local-Table: u\n-- é𝄞\nselect 'é𝄞';\nalter table @u@ add colum x int;\nselect 1");
+    const { code, stderr } = await job.try("execute", "conf.ini", "line.sql");
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/Cannot execute "line.sql", line 4: syntax error/)]);
+    // The place is in the function, not in the script.
+    script("inner.sql", "\n\ndo $$ begin perform nowhere(); end $$");
+    expect((await job.try("execute", "conf.ini", "inner.sql")).stderr).toMatch(
+      /Cannot execute "inner.sql": function nowhere\(\) does not exist/,
+    );
   });
 
   it("says which file cannot be read, and which attribute", async () => {

@@ -340,7 +340,7 @@ describe("subscriber commands", () => {
         type: "replay conf.ini --rewind --set pidfile=",
         when: "a replay runs",
         code: 6,
-        says: [/another instance holds it \(server process \d+/],
+        says: [/another instance holds it \(server process \d+/, "stop that first, with `skyq replay CONFIG -s`"],
       },
       {
         type: "replay conf.ini --reset",

@@ -204,6 +204,10 @@ describe("rows that the subscriber refuses", () => {
     );
     expect((await quarantine("drop", "jsonish")).stderr).toMatch(/1 event\(s\) were forgotten/);
     expect((await quarantine("list")).stdout).toBe("");
+    expect(await quarantine("list", "plain")).toMatchObject({
+      stdout: "",
+      stderr: expect.stringMatching(/No event of table plain is in quarantine/),
+    });
     await mend("jsonish");
     await provider.sql("delete from jsonish where id = 5"); // nothing holds the key back any more
     await job.finished();

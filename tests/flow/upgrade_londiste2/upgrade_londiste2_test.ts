@@ -153,7 +153,10 @@ describe("upgrade of Londiste 2.1", () => {
 
     // And back, while the application writes.
     const held = await job.try("upgrade", "conf.ini", "--undo");
-    expect(held.code).toBe(6);
+    expect([held.code, held.stderr]).toEqual([
+      6,
+      expect.stringMatching(/stop that first, with `skyq replay CONFIG -s`/),
+    ]);
     await replay.kill("SIGINT");
     await using second = new Writer(provider, (n) => change(n + 5000));
     await job.run("upgrade", "conf.ini", "--undo");
