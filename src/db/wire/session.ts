@@ -13,6 +13,7 @@ const TEXT_SETTINGS: Readonly<Record<string, string>> = {
   extra_float_digits: "3",
   bytea_output: "hex",
   standard_conforming_strings: "on",
+  array_nulls: "on",
 };
 
 export interface SessionLimits {

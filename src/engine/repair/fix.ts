@@ -18,10 +18,15 @@ const BACKSLASH = 0x5c;
  *
  * An update sets only columns that differ, and does nothing when they have changed since. Null when only computed
  * columns differ: no statement mends those.
+ * @param isLookedUp the server was asked for the key just now: a row that is missing is there in no other spelling
  */
-export function fixStatement(layout: Layout, difference: Difference): Uint8Array | null {
+export function fixStatement(
+  layout: Layout,
+  difference: Difference,
+  { isLookedUp = false }: { isLookedUp?: boolean } = {},
+): Uint8Array | null {
   const { key, source, target } = difference;
-  if (target === null) return insert(layout, source!);
+  if (target === null) return isLookedUp ? insertOnly(layout, source!) : insert(layout, source!);
   if (source === null) return remove(layout, key);
   return update(layout, target, source);
 }
@@ -38,13 +43,14 @@ export function undoStatement(layout: Layout, difference: Difference): Uint8Arra
 }
 
 /**
- * Settings that the statements need, as lines for the head of a file or of a transaction. Nearly always none: empty in a
- * UTF-8 database, where psql reads the file's bytes right by itself, for all types but money.
+ * Settings that the statements need, as lines for the head of a file. The encoding is never left to chance: a terminal,
+ * a role or PGCLIENTENCODING may have psql take the bytes for something else.
  */
 export function fixPreamble(layout: Layout): string {
-  const isPlain = layout.clientEncoding === "UTF8" && layout.target.serverEncoding === "UTF8";
+  const hasArrays = layout.columns.some(({ target }) => target.type.endsWith("[]"));
   const hasMoney = layout.columns.some(({ target }) => target.builtin === "money");
-  return (isPlain ? "" : `set client_encoding = '${layout.clientEncoding}';\n`) +
+  return `set client_encoding = '${layout.clientEncoding}';\n` +
+    (hasArrays ? "set array_nulls = on;\n" : "") +
     (hasMoney ? "set lc_monetary = 'C';\n" : "");
 }
 

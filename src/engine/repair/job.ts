@@ -230,6 +230,8 @@ class ReportSink implements TableSink {
   #samples: Difference[] = [];
   #fix: StatementFile | null = null;
   #undo: StatementFile | null = null;
+  /** Something was printed. */
+  #isBegun = false;
   #marked = { samples: 0, undo: 0, unfixable: 0 };
   /** Rows that differ only in columns that the server computes. */
   unfixableCount = 0;
@@ -271,7 +273,11 @@ class ReportSink implements TableSink {
       this.unfixableCount++;
       return;
     }
-    if (!fixes.isWritten) fixes.print(fix);
+    if (!fixes.isWritten) {
+      if (!this.#isBegun) fixes.print(new TextEncoder().encode(fixPreamble(layout)));
+      this.#isBegun = true;
+      fixes.print(fix);
+    }
     if (!isApplying) this.#fix?.write(fix);
     const undo = undoStatement(layout, difference);
     if (undo !== null) this.#undo?.write(undo);

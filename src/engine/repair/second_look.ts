@@ -49,21 +49,33 @@ export async function lookAgain(look: Look, first: readonly Difference[]): Promi
   } finally {
     if (!source.isClosed) await source.exec("rollback");
   }
+  const hasLooseKey = layout.key.some((column) => column.isLoose);
+  const told = new Set<string>();
+  const different = (before: Difference, from: readonly Cell[] | null, to: readonly Cell[] | null): Verdict => {
+    const difference = differenceOf(layout, before.key, from, to);
+    if (hasLooseKey && difference.kind === "update") {
+      // Two spellings of a key were two differences at first; found by either they are one.
+      const text = JSON.stringify(difference.key.map((cell) => cell && textOf(cell)));
+      if (told.has(text)) return { is: "equal" };
+      told.add(text);
+    }
+    return { is: "different", difference };
+  };
   return first.map((before, index) => {
     const [from, to] = [sourceRows[index]!, targetRows[index]!];
     if (replication === null) {
       if (sameRow(from, to)) return { is: "equal" };
+      const isOtherSpelling = (now: readonly Cell[] | null) =>
+        hasLooseKey && now !== null && !sameRow(now.slice(0, layout.key.length), before.key);
       const isAsBefore = (now: readonly Cell[] | null, then: readonly Cell[] | null) =>
-        sameRow(now, then) || (isRestricted && then === null);
+        sameRow(now, then) || (then === null && (isRestricted || isOtherSpelling(now)));
       return isAsBefore(from, before.source) && isAsBefore(to, before.target)
-        ? { is: "different", difference: differenceOf(layout, before.key, from, to) }
+        ? different(before, from, to)
         : { is: "in flight" };
     }
     const keysNow = [from, to].flatMap((row) => row === null ? [] : [row.slice(0, layout.key.length)]);
     if ([before.key, ...keysNow].some(isInFlight)) return { is: "in flight" };
-    return sameRow(from, to)
-      ? { is: "equal" }
-      : { is: "different", difference: differenceOf(layout, before.key, from, to) };
+    return sameRow(from, to) ? { is: "equal" } : different(before, from, to);
   });
 }
 

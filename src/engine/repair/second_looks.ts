@@ -217,7 +217,7 @@ export class SecondLooks {
     const { layout } = this.#options;
     const order = { delete: 0, update: 1, insert: 2 };
     const statements = differences.toSorted((a, b) => order[a.kind] - order[b.kind])
-      .map((difference) => fixStatement(layout, difference))
+      .map((difference) => fixStatement(layout, difference, { isLookedUp: true }))
       .filter((statement) => statement !== null);
     if (statements.length === 0) return 0;
     const tags = await this.#target.exec(statements.map(textOf).join(""));

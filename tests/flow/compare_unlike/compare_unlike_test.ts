@@ -1,5 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { join } from "node:path";
+import { parseTarget } from "../../../src/db/target.ts";
+import { WireConnection } from "../../../src/db/wire/connection.ts";
 import { lendDatabases, type LentDatabase } from "../../harness/pair.ts";
 import { skyq, skyqCommand, type SkyqResult, spawnSkyq } from "../../harness/process.ts";
 import { Random } from "../../harness/seed.ts";
@@ -79,7 +81,9 @@ describe("compare and repair of tables that no queue connects", () => {
     await target.sql("update d set v = null");
     const before = files();
     const { stdout, code } = await run("repair", "d", "--dry-run");
-    expect(stdout).toBe("update only public.d set v = 'a' where id = '1' and v is null;\n");
+    expect(stdout).toBe(
+      "set client_encoding = 'UTF8';\nupdate only public.d set v = 'a' where id = '1' and v is null;\n",
+    );
     expect(code).toBe(3);
     expect(files()).toEqual(before);
   });
@@ -109,7 +113,7 @@ describe("compare and repair of tables that no queue connects", () => {
       "--dry-run",
     );
     expect(sql).toContain("update only public.p set region = 'eu' where id = '4' and region = 'us';");
-    expect(sql.trimEnd().split("\n").length).toBe(2);
+    expect(sql.trimEnd().split("\n").length).toBe(3);
     expect((await run("compare", "p", "--ignore-columns", "nope")).stderr).toContain('no side has a column "nope"');
   });
 
@@ -255,7 +259,7 @@ describe("compare and repair of tables that no queue connects", () => {
     expect(code).toBe(3);
     expect(stderr).toContain("goes on behind");
     expect(JSON.parse(stdout)).toMatchObject({ source_rows: 30000, target_rows: 30000, differing: 2 });
-    expect(Deno.readTextFileSync(join(dir, "fix.public.part.sql")).split("\n").length).toBe(3);
+    expect(Deno.readTextFileSync(join(dir, "fix.public.part.sql")).split("\n").length).toBe(4);
     expect(files()).not.toContain("progress.json");
   });
 
@@ -285,6 +289,43 @@ describe("compare and repair of tables that no queue connects", () => {
     expect(await target.sql("select v from w")).toBe("b");
     expect((await run("repair", ...args, "id = 1 -- the first one", "--apply")).code).toBe(0);
     expect(await target.sql("select v from w")).toBe("a");
+  });
+
+  it("files mend what they mean in a session that takes bytes and arrays for something else", async () => {
+    await both("create table e (id text primary key, a text[]); insert into e values ('ä', array['NULL', null])");
+    await target.sql("delete from e; insert into e values ('ö', '{NULL}')");
+    const diverged = await target.sql("table e");
+    expect((await run("repair", "e")).code).toBe(3);
+    const runFile = async (file: string) => {
+      const session = await WireConnection.connect(parseTarget(target.dsn()));
+      await session.exec("set client_encoding = 'LATIN1'; set array_nulls = off");
+      for (const line of Deno.readTextFileSync(join(dir, file)).split("\n")) await session.exec(line);
+      await session.close();
+    };
+    await runFile("fix.public.e.sql");
+    expect((await run("compare", "e")).code).toBe(0);
+    await runFile("undo.public.e.sql");
+    expect(await target.sql("table e")).toBe(diverged);
+    // The database's own setting must not matter either.
+    await target.sql(`alter database "${target.name}" set array_nulls = off`);
+    expect((await run("repair", "e", "--apply")).code).toBe(0);
+    await target.sql(`alter database "${target.name}" reset array_nulls`);
+    expect((await run("compare", "e")).code).toBe(0);
+  });
+
+  it("--apply mends keys that are the same in another spelling, and can take that back", async () => {
+    await both(`create collation loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+      create domain loose_word as text collate loose; create table l (k loose_word primary key, v text, u integer unique)`);
+    await source.sql("insert into l select 'Key' || i, 'v', i from generate_series(1, 1200) i");
+    await target.sql(`insert into l select case when i % 3 = 0 then 'KEY' else 'Key' end || i,
+      case when i % 5 = 0 then 'w' else 'v' end, i from generate_series(4, 1204) i`);
+    const rows = () => target.sql('select * from l order by k::text collate "C"');
+    const diverged = await rows();
+    const { code, stderr } = await run("repair", "l", "--apply");
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    expect((await run("compare", "l")).code).toBe(0);
+    await target.sql(Deno.readTextFileSync(join(dir, "undo.public.l.sql")));
+    expect(await rows()).toBe(diverged);
   });
 
   it("several tables at a time are reported in the order in which they were named", async () => {

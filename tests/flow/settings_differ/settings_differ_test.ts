@@ -5,9 +5,9 @@ import { Job } from "../job.ts";
 
 const SCHEMA =
   `create table odd (id integer primary key, d date, t timestamp, tz timestamptz, i interval, f float8, r real,
-  b bytea, m money);`;
+  b bytea, m money, a text[]);`;
 const VALUES = `date '2026-03-02', timestamp '2026-03-02 01:02:03.456', timestamptz '2026-03-02 01:02:03.456+05',
-  interval '-1 year 2 months -3 days 04:05:06', 0.1::float8 + 0.2::float8, 1.1::real / 3, '\\x00ff'::bytea, 12.34::money`;
+  interval '-1 year 2 months -3 days 04:05:06', 0.1::float8 + 0.2::float8, 1.1::real / 3, '\\x00ff'::bytea, 12.34::money, array['NULL', null]`;
 
 async function set(database: LentDatabase, settings: Record<string, string>): Promise<void> {
   for (const [name, value] of Object.entries(settings)) {
@@ -27,7 +27,12 @@ describe("databases with settings of their own", () => {
       extra_float_digits: "-5",
       bytea_output: "escape",
     });
-    await set(subscriber, { datestyle: "German", intervalstyle: "iso_8601", timezone: "America/St_Johns" });
+    await set(subscriber, {
+      datestyle: "German",
+      intervalstyle: "iso_8601",
+      timezone: "America/St_Johns",
+      array_nulls: "off",
+    });
     await using job = new Job({ provider, subscriber });
     await job.install();
     await provider.sql(`insert into odd select 1, ${VALUES}`);

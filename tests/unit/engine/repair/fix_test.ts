@@ -36,7 +36,7 @@ describe("fixStatement() and undoStatement()", () => {
       "update only public.t set a = null, b = 'old' where id = '4' and a = 'new' and b is null;\n",
       "insert into public.t (id, a, b) values ('5000', 'y', 'z');\n",
     ]);
-    expect(fixPreamble(walked.layout)).toBe("");
+    expect(fixPreamble(walked.layout)).toBe("set client_encoding = 'UTF8';\n");
   });
 
   it("quote names where the server would, and values so that any server setting reads them the same", async () => {
@@ -221,9 +221,11 @@ describe("fixStatement() and undoStatement()", () => {
     expect(await rows()).toEqual(before);
   });
 
-  it("say which settings they need: another encoding, money", async () => {
-    await make("create table t (id int primary key, price money)", "", "");
-    expect(fixPreamble(await sides.layout())).toBe("set lc_monetary = 'C';\n");
+  it("say which settings they need: the encoding of their bytes, arrays, money", async () => {
+    await make("create table t (id int primary key, price money, a text[])", "", "");
+    expect(fixPreamble(await sides.layout())).toBe(
+      "set client_encoding = 'UTF8';\nset array_nulls = on;\nset lc_monetary = 'C';\n",
+    );
     const latin = await openSides({ source: "UTF8", target: "LATIN1" });
     await latin.both("create table t (id int primary key)");
     expect(fixPreamble(await latin.layout())).toBe("set client_encoding = 'UTF8';\n");
