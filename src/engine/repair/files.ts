@@ -110,7 +110,7 @@ export class StatementFile {
   flush(): number {
     try {
       if (this.#pendingSize > 0) {
-        this.#file ??= Deno.openSync(this.#part, { write: true, create: true, truncate: true });
+        this.#file ??= Deno.openSync(this.#part, { write: true, createNew: true });
       }
       for (const bytes of this.#pending) {
         for (let at = 0; at < bytes.length;) at += this.#file!.writeSync(bytes.subarray(at));

@@ -60,6 +60,22 @@ describe("a file of statements", () => {
     Deno.removeSync(dir, { recursive: true });
   });
 
+  it("is not written through a link that somebody has put in its place", () => {
+    const dir = tempDir();
+    const victim = join(dir, "victim");
+    Deno.writeTextFileSync(victim, "precious");
+    const file = new StatementFile(dir, "fix.t.sql", "");
+    for (const name of ["fix.t.sql", "fix.t.sql.part"]) Deno.symlinkSync(victim, join(dir, name));
+    file.write(bytes("one;\n"));
+    expect(() => file.flush()).toThrow("Cannot write");
+    file.clear();
+    Deno.symlinkSync(victim, join(dir, "fix.t.sql"));
+    file.finish();
+    expect(Deno.readTextFileSync(join(dir, "fix.t.sql"))).toBe("one;\n");
+    expect(Deno.readTextFileSync(victim)).toBe("precious");
+    Deno.removeSync(dir, { recursive: true });
+  });
+
   it("says when there is no room", () => {
     const file = new StatementFile("/dev", "full/x", "");
     file.write(bytes("one;\n"));
