@@ -321,13 +321,10 @@ async function checkSubscriberSide(
     }
     const definition = provider === null ? null : await readTableDefinition(provider, table);
     const problems = definition === null ? [] : await creationProblems(subscriber, definition, "plain");
-    report.note(
-      `table ${table}`,
-      `it is missing: make it, or let \`subscriber add --create\` do it${problems.length === 0 ? "" : ", which lacks"}`,
-    );
+    report.note(`table ${table}`, "it is missing: make it, or let `subscriber add --create` do it");
     for (const problem of problems) {
       const text = problem.replace(/^Cannot create table .*?: (?=role|type)/, "");
-      report.note(`table ${table}`, text);
+      report.note(`table ${table}`, `\`--create\` cannot yet: ${text}`);
     }
   }
   for (const sequence of chosen?.sequences ?? []) {

@@ -175,7 +175,9 @@ export class SecondLooks {
         if (!this.#options.isApplying || error.fault !== "sql") throw error;
         if (rows.length === 1) {
           this.#refused++;
-          if (this.#refusals.length < REFUSALS_SHOWN) this.#refusals.push(messageWithDetail(error));
+          if (this.#refusals.length < REFUSALS_SHOWN) {
+            this.#refusals.push(`key ${shownKey(this.#options.layout, rows[0]!)}: ${messageWithDetail(error)}`);
+          }
           return [];
         }
         // One of them is refused: the others need not be.
@@ -237,4 +239,10 @@ function isInTheWay(error: SkyqError): boolean {
 
 function bytesOf({ source, target }: Difference): number {
   return [source, target].flatMap((row) => row ?? []).reduce((size, cell) => size + (cell?.length ?? 0), 0);
+}
+
+/** @example "(id, day)=(5, 2024-01-01)" */
+function shownKey(layout: Layout, { key }: Difference): string {
+  const values = key.map((cell) => cell === null ? "null" : textOf(cell));
+  return `(${layout.key.map(({ name }) => name).join(", ")})=(${values.join(", ")})`;
 }

@@ -134,6 +134,19 @@ describe("preflight", () => {
       detail: "it is missing: make it, or let `subscriber add --create` do it",
     });
     expect(code).toBe(0);
+
+    await job.subscriber.sql("create schema closed");
+    await job.provider.sql(`create schema closed; grant usage on schema closed to "${READER}";
+      create table closed.t (id integer primary key); grant select, trigger on closed.t to "${READER}"`);
+    const closed = (await look("closed.t")).rows.filter(({ side, what }) =>
+      side === "subscriber" && what === "table closed.t"
+    );
+    expect(closed.map(({ detail }) => detail)).toEqual([
+      "it is missing: make it, or let `subscriber add --create` do it",
+      expect.stringMatching(
+        /^`--create` cannot yet: role .* may not create in schema "closed"; let the owner run: GRANT /,
+      ),
+    ]);
   });
 
   it("the table is for people, the statements for psql", async () => {
