@@ -3,6 +3,8 @@ do $rewrite$
 declare
     v_capture skyq.capture;
 begin
+    -- Had an argument less: a call that leaves both to their defaults would fit the two.
+    drop function if exists skyq._easy_row_expression(oid, text, text[], boolean);
     for v_capture in
         select c.*
           from skyq.capture c

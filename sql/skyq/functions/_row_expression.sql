@@ -23,7 +23,7 @@ select skyq._joined(array_agg(skyq._named_column(r.value, true,
 $$;
 
 create or replace function skyq._easy_row_expression(
-    i_table oid, i_row text, i_ignore text[], i_are_words_easy boolean default true)
+    i_table oid, i_row text, i_ignore text[], i_are_words_easy boolean default true, i_is_for_many boolean default false)
 returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
 -- As skyq._row_expression(), where skyq._context() is the easy one, for rows of which skyq._is_easy_row()
@@ -34,12 +34,16 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 -- in it may change by that: names and what was encoded before have no such character but +, written as a blank here.
 -- The & between columns is safe while those in words are replaced first: column by column, or, with many of these, all
 -- at once, and the columns' own & is another character until then.
+--
+-- With i_is_for_many what a function costs to be made ready is shared by many rows, and what it reads counts more: so
+-- all that only words can hold is replaced column by column, if these are few.
 with shown as (
     select c.nr, c.chars, c.is_text, c.has_nulls, i_row || '.' || skyq._quoted(c.name) as value,
            replace(skyq._urlencode(c.name), '+', ' ') as encoded_name,
            case when c.kind = 'words' and not i_are_words_easy then 'other' else c.kind end as kind,
-           case when i_are_words_easy and count(*) filter (where c.kind = 'words') over () > 2 then e'\x01'
-                else '&' end as separator
+           case when i_are_words_easy
+                     and count(*) filter (where c.kind = 'words') over () > case when i_is_for_many then 4 else 2 end
+                then e'\x01' else '&' end as separator
       from skyq._row_columns(i_table, i_ignore) c
 ), row_text as (
     select skyq._joined(array_agg(skyq._named_column(s.value, s.has_nulls,
@@ -47,10 +51,12 @@ with shown as (
                    case when s.kind = 'plain' or s.kind = 'words' and s.separator <> '&' then s.value
                         when s.kind = 'bytes' then
                             format('''%%5cx'' operator(pg_catalog.||) pg_catalog.encode(%s, ''hex'')', s.value)
-                        when s.kind = 'words' then skyq._replacements(t.shown, '&')
+                        when s.kind = 'words' then
+                            skyq._replacements(t.shown, case when i_is_for_many then '&,@' else '&' end)
                         else format('pg_catalog.replace(skyq._urlencode(%s), ''+'', '' '')', t.shown)
                    end) order by s.nr)) as expression,
-           string_agg(s.chars || case when s.kind = 'words' then ' ,:@'
+           string_agg(s.chars || case when s.kind = 'words' and s.separator = '&' and i_is_for_many then ' :'
+                                      when s.kind = 'words' then ' ,:@'
                                       when s.kind = 'other' or s.encoded_name like '% %' then ' '
                                       else '' end, '') as chars,
            max(s.separator) as separator
@@ -67,9 +73,21 @@ create or replace function skyq._is_easy_row(i_table oid, i_row text, i_ignore t
 language sql stable set search_path = pg_catalog, pg_temp as $$
 -- Writes the condition on which skyq._easy_row_expression() is right: words of nothing but letters, digits, blanks and
 -- the most frequent signs. What the session's settings do to texts is the matter of skyq._context().
+--
+-- A text is appended as it is, which costs less than concat(), while not so many of them are copied again and again.
 select case when count(*) = 0 then 'true'
             else format('(%s collate pg_catalog."C") operator(pg_catalog.!~) ''[^-.0-9A-Z_a-z ,:@&]''',
-                        skyq._joined(array_agg(i_row || '.' || skyq._quoted(c.name) order by c.nr))) end
-  from skyq._row_columns(i_table, i_ignore) c
- where c.kind = 'words'
+                        case when count(*) = 1 then max(w.text)
+                             else '(' || string_agg(w.text, e'\n                operator(pg_catalog.||) ' order by w.nr) || ')'
+                        end) end
+  from (select min(c.nr) as nr,
+               case when bool_and(c.is_appended and c.has_nulls) then
+                        format('case when %1$s is null then '''' else %1$s::pg_catalog.text end', min(c.value))
+                    when c.is_appended then min(c.value) || '::pg_catalog.text'
+                    else skyq._joined(array_agg(c.value order by c.nr)) end as text
+          from (select r.nr, r.has_nulls, i_row || '.' || skyq._quoted(r.name) as value,
+                       r.is_text and count(*) over () <= 8 as is_appended
+                  from skyq._row_columns(i_table, i_ignore) r
+                 where r.kind = 'words') c
+         group by c.is_appended, case when c.is_appended then c.nr end) w
 $$;

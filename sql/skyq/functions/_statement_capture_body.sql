@@ -143,7 +143,8 @@ create or replace function skyq._mixed_row_expression(i_table oid, i_row text) r
 language sql stable set search_path = pg_catalog, pg_temp as $$
 -- As skyq._row_expression(), where the first text of skyq._context() is as it must be.
 select format('case when %s then %s else %s end', skyq._is_easy_row(i_table, i_row, '{}'),
-              skyq._easy_row_expression(i_table, i_row, '{}'), skyq._easy_row_expression(i_table, i_row, '{}', false))
+              skyq._easy_row_expression(i_table, i_row, '{}', true, true),
+              skyq._easy_row_expression(i_table, i_row, '{}', false, true))
 $$;
 
 create or replace function skyq._statement_events(i_keys text, i_new text, i_old text, i_op text) returns text
