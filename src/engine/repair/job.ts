@@ -252,9 +252,8 @@ class ReportSink implements TableSink {
       this.#undo = new StatementFile(fixes.dir, fileName("undo", this.#table), undoPreamble(layout) + preamble);
       if (progress === null) {
         this.#fix?.clear();
-        // What was applied before can only be taken back with the file of then.
-        if (isApplying) keepOlder(this.#undo.path);
-        else this.#undo.clear();
+        // What was applied before, here or by hand, can only be taken back with the file of then.
+        keepOlder(this.#undo.path);
       } else {
         this.#fix?.resume(progress.fixSize);
         this.#undo.resume(progress.undoSize);
