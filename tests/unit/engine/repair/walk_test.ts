@@ -234,7 +234,12 @@ describe("walkTables()", () => {
             await sides[victim].query(`select ${act}($1::int)`, [again[victim].processId]);
           },
         }));
-        expect(error.message).toContain(act === "pg_cancel_backend" ? "canceling statement" : "terminating connection");
+        // What a server says last may be lost with the connection.
+        expect(error.message).toMatch(
+          act === "pg_cancel_backend"
+            ? /canceling statement/
+            : /terminating connection|the server closed the connection/,
+        );
         expect(await again[other].query("select 1 as one")).toEqual([{ one: 1 }]);
         await again.close();
       }
