@@ -94,7 +94,7 @@ describe("random histories", () => {
     await job.subscriber.sql(tables.map((table) => `${table.subscriberDdl};`).join("\n"));
     await add(tables);
 
-    const todo = [...wave.values()];
+    const unfinished = [...wave.values()];
     const disturbances = random.shuffle<() => Promise<void>>([
       ...Array.from({ length: 2 }, () => async () => {
         await job.killReplay();
@@ -127,14 +127,14 @@ describe("random histories", () => {
     ]);
     const stepsInAll = STEP_COUNT * wave.size;
     const moments = disturbances.map(() => random.int(0, stepsInAll - 1)).sort((a, b) => a - b);
-    for (let step = 0; todo.length > 0; step++) {
+    for (let step = 0; unfinished.length > 0; step++) {
       while (moments.length > 0 && moments[0]! <= step) {
         moments.shift();
         await disturbances.pop()!();
       }
-      const at = random.int(0, todo.length - 1);
-      await todo[at]!.step();
-      if (todo[at]!.isOver) todo.splice(at, 1);
+      const at = random.int(0, unfinished.length - 1);
+      await unfinished[at]!.step();
+      if (unfinished[at]!.isOver) unfinished.splice(at, 1);
       // The ticker looks at once: a batch ends here, in the middle of whatever is under way.
       if (random.chance(0.05)) await job.provider.sql("select pg_notify('skyq_ticker', '')");
     }
