@@ -74,6 +74,7 @@ async function runHere({ request, input, config: firstConfig, flags, child }: {
 
   const stopping = new AbortController();
   const reloadListeners: ((config: Config) => void)[] = [];
+  const leaveListeners: (() => void)[] = [];
   const reload = () => {
     try {
       const next = loadConfig(input);
@@ -97,6 +98,7 @@ async function runHere({ request, input, config: firstConfig, flags, child }: {
       },
       leave(signal, number) {
         log.info(`Got ${signal}, leaving at once`);
+        for (const listener of leaveListeners) listener();
         end();
         Deno.exit(EXIT.signal(number));
       },
@@ -119,6 +121,7 @@ async function runHere({ request, input, config: firstConfig, flags, child }: {
       verbosity: flags.verbosity,
       commandName: command.name,
       onReload: (listener) => reloadListeners.push(listener),
+      onLeave: (listener) => leaveListeners.push(listener),
       ready: (warning) => Promise.resolve(child?.ready(warning)),
     };
     const exit = await command.run(ctx, optionValues(command.options, request.options), request.args);

@@ -1,14 +1,16 @@
 // Which tables a run is about, what becomes of each, and what is said of it.
 
+import { join } from "node:path";
 import { EXIT, messageOf, messageWithDetail, SkyqError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
+import type { Pidfile } from "../../base/pidfile.ts";
 import type { Queryable } from "../../db/queryable.ts";
 import type { SqlConnection } from "../../db/sql.ts";
 import { getTableList } from "../../queue/londiste.ts";
 import { matchNames } from "../nodes/names.ts";
 import { userTables } from "../nodes/structure.ts";
 import type { Pair, Replication } from "./connections.ts";
-import { StatementFile } from "./files.ts";
+import { fileName, keepOlder, lockFile, StatementFile, UNDO_HEAD } from "./files.ts";
 import { fixPreamble, fixStatement, undoStatement } from "./fix.ts";
 import type { Layout } from "./layout.ts";
 import { EMPTY_REPORT, type Sample, type TableReport } from "./report.ts";
@@ -16,7 +18,6 @@ import type { ResumeFile } from "./resume.ts";
 import { checkLag } from "./sync.ts";
 import { type Checkpoint, runTable, type TableNames, type TableOptions, type TableSink } from "./table.ts";
 import type { Cell, Difference } from "./walk.ts";
-import { fileName, keepOlder } from "./files.ts";
 
 /** Sessions for looking into the catalogues and the queue. */
 export interface Catalogs {
@@ -115,7 +116,10 @@ export interface RunOptions extends TableOptions {
     readonly isWritten: boolean;
     print(statement: Uint8Array): void;
   } | null;
+  /** Removed when all tables are done. */
   readonly resume: ResumeFile | null;
+  /** Calls `listener` when the process leaves at once. */
+  onLeave(listener: () => void): void;
   /** How many differences of a table are kept for the report. */
   readonly sampleCount: number;
 }
@@ -127,31 +131,68 @@ export async function runTables(
   chosen: Chosen,
   options: RunOptions,
 ): Promise<TableReport[]> {
+  try {
+    return await runAll(pair, catalogs, chosen, options);
+  } finally {
+    options.resume?.close();
+  }
+}
+
+async function runAll(
+  pair: Pair,
+  catalogs: Catalogs,
+  chosen: Chosen,
+  options: RunOptions,
+): Promise<TableReport[]> {
   const { log, signal, resume } = options;
   if (pair.replication !== null && chosen.tables.length > 0) {
     await checkLag(catalogs.source, pair.replication, { force: options.force || options.isOnline });
   }
   const reports = new Map<string, TableReport>();
   const queue = [...chosen.tables];
+  const underWay = new Set<ReportSink>();
+  const stop = () => {
+    const undoFiles = [...underWay].flatMap((sink) => {
+      sink.giveUp();
+      return sink.undoFile ?? [];
+    });
+    sayWhatIsLeft(options, [...[...reports.values()].flatMap(({ undoFile }) => undoFile ?? []), ...undoFiles]);
+  };
+  options.onLeave(stop);
   let stopped: unknown = null;
   const work = async () => {
     for (let names = queue.shift(); names !== undefined && !signal.aborted; names = queue.shift()) {
       const done = resume?.doneTable(names.table);
       if (done !== undefined) log.info(`${names.table}: done before, by --resume`);
-      const report = done ?? await reportTable(pair, catalogs, names, options).catch((error) => {
+      const sink = new ReportSink(names.table, options);
+      underWay.add(sink);
+      const report = done ?? await reportTable(pair, catalogs, names, options, sink).catch((error) => {
         stopped ??= error;
         return null;
       });
+      if (report !== null) underWay.delete(sink);
       if (report === null) return;
       reports.set(names.table, report);
       if (done === undefined && report.outcome !== "failed") resume?.finished(report);
     }
   };
   await Promise.all(Array.from({ length: Math.max(1, Math.min(options.jobs, queue.length)) }, work));
-  if (stopped !== null) throw stopped;
-  signal.throwIfAborted();
+  if (stopped !== null || signal.aborted) {
+    stop();
+    throw stopped ?? signal.reason;
+  }
+  resume?.remove();
   // With several at a time they end in any order.
   return [...chosen.reports, ...chosen.tables.map(({ table }) => reports.get(table)!)];
+}
+
+/** The last line of a run that was stopped. */
+function sayWhatIsLeft({ log, resume, isApplying, fixes }: RunOptions, undoFiles: readonly string[]): void {
+  if (resume?.isWorthKeeping) log.info(`Stopped: the same command goes on from "${resume.path}"`);
+  else if (fixes === null || !fixes.isWritten) log.info("Stopped: nothing is left behind");
+  else if (!isApplying) log.info("Stopped: of tables that were not finished no files are left");
+  else if (undoFiles.length === 0) log.info("Stopped: nothing was changed");
+  else log.info(`Stopped: what was changed stays, and is taken back by ${undoFiles.join(", ")}`);
 }
 
 function failedReport(table: string, reason: string, exit: number = EXIT.failed): TableReport {
@@ -164,11 +205,12 @@ async function reportTable(
   catalogs: Catalogs,
   names: TableNames,
   options: RunOptions,
+  sink: ReportSink,
 ): Promise<TableReport> {
   const { log } = options;
   const startMs = performance.now();
-  const sink = new ReportSink(names.table, options);
   try {
+    sink.open();
     const result = await runTable(pair, catalogs, names, options, sink);
     const { fixFile, undoFile } = sink.finish();
     const differenceCount = result.inserts + result.updates + result.deletes;
@@ -228,6 +270,7 @@ class ReportSink implements TableSink {
   readonly #options: RunOptions;
   #layout: Layout | null = null;
   #samples: Difference[] = [];
+  #lock: Pidfile | null = null;
   #fix: StatementFile | null = null;
   #undo: StatementFile | null = null;
   /** Something was printed. */
@@ -242,6 +285,21 @@ class ReportSink implements TableSink {
     this.#options = options;
   }
 
+  /** Before anything else is done: the table's files are of this run alone. */
+  open(): void {
+    const { fixes, resume, log } = this.#options;
+    if (!fixes?.isWritten) return;
+    this.#lock = lockFile(join(fixes.dir, fileName("fix", this.#table)), `table ${this.#table}`, log);
+    if (!resume?.hasBegun(this.#table)) this.#clear(fixes.dir);
+  }
+
+  #clear(dir: string): void {
+    const fix = new StatementFile(dir, fileName("fix", this.#table), "");
+    if (fix.clear()) this.#options.log.info(`Removed ${fix.path} of an earlier run`);
+    // What was applied before, here or by hand, can only be taken back with the file of then.
+    keepOlder(join(dir, fileName("undo", this.#table)));
+  }
+
   begin(layout: Layout) {
     this.#layout = layout;
     const { fixes, isApplying, resume } = this.#options;
@@ -249,11 +307,10 @@ class ReportSink implements TableSink {
     if (fixes?.isWritten) {
       const preamble = fixPreamble(layout);
       if (!isApplying) this.#fix = new StatementFile(fixes.dir, fileName("fix", this.#table), preamble);
-      this.#undo = new StatementFile(fixes.dir, fileName("undo", this.#table), undoPreamble(layout) + preamble);
+      const undoHead = UNDO_HEAD[isApplying ? "applied" : "fixFile"] + undoPreamble(layout);
+      this.#undo = new StatementFile(fixes.dir, fileName("undo", this.#table), undoHead + preamble);
       if (progress === null) {
-        this.#fix?.clear();
-        // What was applied before, here or by hand, can only be taken back with the file of then.
-        keepOlder(this.#undo.path);
+        if (resume?.hasBegun(this.#table)) this.#clear(fixes.dir);
       } else {
         this.#fix?.resume(progress.fixSize);
         this.#undo.resume(progress.undoSize);
@@ -280,6 +337,10 @@ class ReportSink implements TableSink {
     if (!isApplying) this.#fix?.write(fix);
     const undo = undoStatement(layout, difference);
     if (undo !== null) this.#undo?.write(undo);
+  }
+
+  refused(difference: Difference): void {
+    if (this.#samples.length < this.#options.sampleCount) this.#samples.push(difference);
   }
 
   mark(): void {
@@ -313,16 +374,31 @@ class ReportSink implements TableSink {
   }
 
   finish(): { fixFile: string | null; undoFile: string | null } {
-    return { fixFile: this.#fix?.finish() ?? null, undoFile: this.undoFile = this.#undo?.finish() ?? null };
+    const fixFile = this.#fix?.finish() ?? null;
+    this.undoFile = this.#undo?.finish() ?? null;
+    this.#lock?.release();
+    return { fixFile, undoFile: this.undoFile };
   }
 
-  /** The table was not read to its end. */
+  /** The table was not read to its end. Safe to call twice. */
   giveUp(): void {
     const isKept = this.#options.resume !== null;
     this.#fix?.giveUp({ isKept });
     // What has been applied can be taken back, whatever became of the rest.
-    if (this.#options.isApplying && !isKept) this.undoFile = this.#undo?.finish() ?? null;
+    if (this.#options.isApplying && !isKept) this.#keepUndo();
     else this.#undo?.giveUp({ isKept });
+    this.#fix = this.#undo = null;
+    this.#lock?.release();
+  }
+
+  #keepUndo(): void {
+    if (this.#undo === null) return;
+    try {
+      this.undoFile = this.#undo.finish();
+    } catch (error) {
+      // What is on the disk stays there; the next run keeps it.
+      this.#options.log.error(messageOf(error));
+    }
   }
 
   get unfixableNote(): string | null {

@@ -29,6 +29,8 @@ export interface SecondLooksOptions extends SessionOptions {
    * says that it was not.
    */
   onCertain(difference: Difference): void;
+  /** A difference whose fix the server has refused. */
+  onRefused(difference: Difference): void;
   /** Everything that was told of since `mark` did not happen. */
   mark?(): void;
   commitFailed?(): void;
@@ -175,6 +177,7 @@ export class SecondLooks {
         if (!this.#options.isApplying || error.fault !== "sql") throw error;
         if (rows.length === 1) {
           this.#refused++;
+          this.#options.onRefused(rows[0]!);
           if (this.#refusals.length < REFUSALS_SHOWN) {
             this.#refusals.push(`key ${shownKey(this.#options.layout, rows[0]!)}: ${messageWithDetail(error)}`);
           }

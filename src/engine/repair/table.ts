@@ -65,6 +65,8 @@ export interface TableSink {
   difference(difference: Difference): void;
   /** All up to this key is done with: told of, and counted. Called now and then. */
   reached?(checkpoint: Checkpoint): void;
+  /** A difference whose fix the server has refused. */
+  refused?(difference: Difference): void;
   mark?(): void;
   commitFailed?(): void;
   beforeCommit?(): void;
@@ -126,6 +128,10 @@ export async function runTable(
         onCertain(difference) {
           certain.add(difference);
           sink.difference(difference);
+        },
+        onRefused(difference) {
+          certain.add(difference);
+          sink.refused?.(difference);
         },
         mark() {
           certain.mark();
