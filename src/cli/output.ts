@@ -1,3 +1,5 @@
+import { oneLine } from "../base/units.ts";
+
 /** A column of a table: the row's key, and its title when that differs. */
 export type Column = string | { readonly key: string; readonly title: string };
 
@@ -5,7 +7,7 @@ export type Column = string | { readonly key: string; readonly title: string };
 export interface Output {
   line(text: string): void;
   /**
-   * Rows under a headline, numbers to the right, NULL as `-`; nothing at all when there are no rows.
+   * Rows under a headline, numbers to the right, NULL as `-`, each on one line; nothing at all when there are no rows.
    * With `json` one JSON object per row instead, with the columns' keys.
    */
   table(
@@ -44,19 +46,21 @@ export function createOutput(write: (text: string) => void = writeStdout): Outpu
 function formatTable(titles: readonly string[], rows: readonly (readonly unknown[])[]): string {
   if (rows.length === 0) return "";
   const cells = rows.map((row) => row.map(cellText));
-  const widths = titles.map((title, column) => Math.max(title.length, ...cells.map((row) => row[column]!.length)));
+  const widths = titles.map((title, column) =>
+    Math.max(oneLine(title).length, ...cells.map((row) => row[column]!.length))
+  );
   const isNumber = titles.map((_, column) =>
     rows.every((row) => row[column] == null || typeof row[column] === "number" || typeof row[column] === "bigint")
   );
   const format = (row: readonly string[]) =>
     row.map((text, column) => isNumber[column] ? text.padStart(widths[column]!) : text.padEnd(widths[column]!))
       .join("  ").trimEnd() + "\n";
-  return format(titles) + format(widths.map((width) => "-".repeat(width))) + cells.map(format).join("");
+  return format(titles.map(oneLine)) + format(widths.map((width) => "-".repeat(width))) + cells.map(format).join("");
 }
 
 function cellText(value: unknown): string {
   if (value === null || value === undefined) return "-";
-  return typeof value === "object" ? toJson(value) : String(value);
+  return oneLine(typeof value === "object" ? toJson(value) : String(value));
 }
 
 function toJson(value: unknown): string {

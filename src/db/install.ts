@@ -2,7 +2,7 @@
 import type { Logger } from "../base/log.ts";
 import { SkyqError } from "../base/errors.ts";
 import { SCHEMAS, type SqlSchema } from "../../sql/mod.ts";
-import { isLondiste2, isPgq2 } from "./old_schemas.ts";
+import { incompletePgq, isLondiste2, isPgq2, MISSING_OF_PGQ } from "./old_schemas.ts";
 import { one, type Queryable } from "./queryable.ts";
 
 /** The oldest server whose SQL the functions use, as `server_version_num`. */
@@ -79,6 +79,7 @@ async function installInTransaction(db: Queryable, schemas: readonly SqlSchema[]
   await requireNoOldSchemas(db, schemas);
   const found = new Map<string, Found>();
   for (const schema of schemas) found.set(schema.name, await look(db, schema));
+  if (found.get("pgq")?.origin === "foreign") await requireWholePgq(db);
   await requirePrivilege(db, schemas, found);
   await requireRightsOnForeign(db, schemas, found);
 
@@ -225,6 +226,12 @@ async function requireNoOldSchemas(db: Queryable, schemas: readonly SqlSchema[])
       hint: "`skyq queue upgrade CONFIG` brings it to 3.5; its queues, consumers and events stay.",
     });
   }
+}
+
+/** One that somebody else made is left as it is: then all has to be there. */
+async function requireWholePgq(db: Queryable): Promise<void> {
+  const { missing } = await one<{ missing: string[] }>(db, `select ${MISSING_OF_PGQ} as missing`);
+  if (missing.length > 0) throw incompletePgq("Cannot install beside schema pgq", missing);
 }
 
 async function requirePrivilege(db: Queryable, schemas: readonly SqlSchema[], found: Map<string, Found>) {
