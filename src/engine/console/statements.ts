@@ -56,7 +56,7 @@ export const STATEMENTS: readonly ConsoleStatement[] = [
   }),
   statement("drop queue <queue>", async (session, values) => {
     const queue = values.need("queue");
-    await dropQueueAndLimits(session.db, queue, false);
+    await dropQueueAndLimits(session.db, queue, false, session.log);
     if (session.queue === queue) session.queue = null;
     session.printer.line("DROP");
   }),
