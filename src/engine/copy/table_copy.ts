@@ -343,7 +343,8 @@ class TableCopy implements AsyncDisposable {
   async #beginChunks(row: TableRow, dest: string, plan: ChunkPlan): Promise<boolean> {
     const { queue, table } = this.#options;
     const { provider, subscriber, log } = this.#path;
-    const list = columnList(await commonColumns(provider, subscriber, { sourceTable: table, destTable: dest, log }));
+    const sides = { queue, sourceTable: table, destTable: dest, log };
+    const list = columnList(await commonColumns(provider, subscriber, sides));
     await beginRead(provider, table, { isolation: "read committed", lockTimeoutMs: this.#options.lockTimeoutMs });
     try {
       const probe = provider.copyOut(`copy (select ${list} from only ${quoteFullName(table)} limit 1) to stdout`);
