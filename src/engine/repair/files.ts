@@ -119,7 +119,7 @@ export class StatementFile {
     try {
       // It may have got its name just before the run was killed.
       if (!exists(this.#part) && exists(this.path)) Deno.renameSync(this.path, this.#part);
-      this.#file = Deno.openSync(this.#part, { write: true });
+      this.#file = Deno.openSync(this.#part, { read: true, write: true });
       if (this.#file.statSync().size < size) throw new Deno.errors.NotFound("it is shorter than it was");
       this.#file.truncateSync(size);
       this.#file.seekSync(0, Deno.SeekMode.End);
@@ -130,6 +130,27 @@ export class StatementFile {
         cause,
       });
     }
+  }
+
+  /** Takes up all that a run that was killed has left. @returns its size */
+  resumeAll(): number {
+    if (!exists(this.#part)) return 0;
+    this.resume(Deno.lstatSync(this.#part).size);
+    return this.#size;
+  }
+
+  /** Whether a file that was not finished begins so. */
+  partBegins(text: string): boolean {
+    if (!exists(this.#part)) return false;
+    const wanted = new TextEncoder().encode(text);
+    using file = Deno.openSync(this.#part);
+    const found = new Uint8Array(wanted.length);
+    const size = file.readSync(found) ?? 0;
+    return size === wanted.length && found.every((byte, index) => byte === wanted[index]);
+  }
+
+  get isEmpty(): boolean {
+    return this.#size + this.#pendingSize === 0;
   }
 
   write(statement: Uint8Array): void {
@@ -149,7 +170,7 @@ export class StatementFile {
   flush(): number {
     try {
       if (this.#pendingSize > 0) {
-        this.#file ??= Deno.openSync(this.#part, { write: true, createNew: true });
+        this.#file ??= Deno.openSync(this.#part, { read: true, write: true, createNew: true });
       }
       // At once: a process that is killed here must not leave half a statement, which might mean something else.
       const bytes = Buffer.concat(this.#pending);
@@ -164,6 +185,20 @@ export class StatementFile {
     this.#pending = [];
     this.#pendingSize = 0;
     return this.#size;
+  }
+
+  /** What was flushed so far, in pieces of their own memory. Nothing may be written meanwhile. */
+  *read(): Generator<Uint8Array, void, void> {
+    if (this.#file === null) return;
+    for (let at = 0; at < this.#size;) {
+      const piece = new Uint8Array(Math.min(WRITE_SIZE, this.#size - at));
+      this.#file.seekSync(at, Deno.SeekMode.Start);
+      const size = this.#file.readSync(piece);
+      if (size === null) break;
+      at += size;
+      yield piece.subarray(0, size);
+    }
+    this.#file.seekSync(0, Deno.SeekMode.End);
   }
 
   /** Forgets all behind the first `size` bytes. */
@@ -195,24 +230,7 @@ export class StatementFile {
   }
 }
 
-/**
- * Puts older files out of the way: `undo.t.sql` becomes `undo.t.sql.~1~`, or the next number that is free; so does what
- * a run that was killed has left, if it had applied anything.
- */
-export function keepOlder(path: string): void {
-  for (const existing of [path, `${path}${PART}`]) {
-    if (!exists(existing)) continue;
-    if (existing !== path && beginsWith(existing, UNDO_HEAD.fixFile)) {
-      removeFile(existing);
-      continue;
-    }
-    let n = 1;
-    while (exists(`${path}.~${n}~`)) n++;
-    Deno.renameSync(existing, `${path}.~${n}~`);
-  }
-}
-
-function exists(path: string): boolean {
+export function exists(path: string): boolean {
   try {
     Deno.lstatSync(path);
     return true;
@@ -220,14 +238,6 @@ function exists(path: string): boolean {
     if (error instanceof Deno.errors.NotFound) return false;
     throw error;
   }
-}
-
-function beginsWith(path: string, text: string): boolean {
-  const wanted = new TextEncoder().encode(text);
-  using file = Deno.openSync(path);
-  const found = new Uint8Array(wanted.length);
-  const size = file.readSync(found) ?? 0;
-  return size === wanted.length && found.every((byte, index) => byte === wanted[index]);
 }
 
 /** Writes a file beside its place and puts it there complete, over an older one. A device or pipe is written as it is. */

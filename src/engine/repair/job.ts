@@ -10,13 +10,15 @@ import { getTableList } from "../../queue/londiste.ts";
 import { matchNames } from "../nodes/names.ts";
 import { userTables } from "../nodes/structure.ts";
 import type { Pair, Replication } from "./connections.ts";
-import { fileName, keepOlder, lockFile, StatementFile, UNDO_HEAD } from "./files.ts";
-import { fixPreamble, fixStatement, undoStatement } from "./fix.ts";
+import { fileName, lockFile, UNDO_HEAD } from "./files.ts";
+import { fixPreamble, reversed } from "./fix.ts";
 import type { Layout } from "./layout.ts";
 import { EMPTY_REPORT, type Sample, type TableReport } from "./report.ts";
 import type { ResumeFile } from "./resume.ts";
+import { clearScript, keepOlder, Script, type ScriptSizes } from "./script.ts";
 import { checkLag } from "./sync.ts";
 import { type Checkpoint, runTable, type TableNames, type TableOptions, type TableSink } from "./table.ts";
+import type { UniqueRule } from "./unique_rules.ts";
 import type { Cell, Difference } from "./walk.ts";
 
 /** Sessions for looking into the catalogues and the queue. */
@@ -271,11 +273,11 @@ class ReportSink implements TableSink {
   #layout: Layout | null = null;
   #samples: Difference[] = [];
   #lock: Pidfile | null = null;
-  #fix: StatementFile | null = null;
-  #undo: StatementFile | null = null;
-  /** Something was printed. */
-  #isBegun = false;
-  #marked = { samples: 0, undo: 0, unfixable: 0 };
+  #fix: Script | null = null;
+  #undo: Script | null = null;
+  /** Where statements that are printed in the end wait for that. */
+  #scratch: string | null = null;
+  #marked: { samples: number; undo: ScriptSizes; unfixable: number } = { samples: 0, undo: [], unfixable: 0 };
   /** Rows that differ only in columns that the server computes. */
   unfixableCount = 0;
   undoFile: string | null = null;
@@ -294,27 +296,35 @@ class ReportSink implements TableSink {
   }
 
   #clear(dir: string): void {
-    const fix = new StatementFile(dir, fileName("fix", this.#table), "");
-    if (fix.clear()) this.#options.log.info(`Removed ${fix.path} of an earlier run`);
+    const path = join(dir, fileName("fix", this.#table));
+    if (clearScript(dir, fileName("fix", this.#table))) this.#options.log.info(`Removed ${path} of an earlier run`);
     // What was applied before, here or by hand, can only be taken back with the file of then.
-    keepOlder(join(dir, fileName("undo", this.#table)));
+    keepOlder(dir, fileName("undo", this.#table));
   }
 
-  begin(layout: Layout) {
+  get isFixing(): boolean {
+    return this.#options.fixes !== null;
+  }
+
+  begin(layout: Layout, rules: readonly UniqueRule[]) {
     this.#layout = layout;
     const { fixes, isApplying, resume } = this.#options;
     const progress = resume?.progressOf(this.#table, layout) ?? null;
+    const preamble = fixPreamble(layout);
     if (fixes?.isWritten) {
-      const preamble = fixPreamble(layout);
-      if (!isApplying) this.#fix = new StatementFile(fixes.dir, fileName("fix", this.#table), preamble);
+      const [fixName, undoName] = [fileName("fix", this.#table), fileName("undo", this.#table)];
+      if (!isApplying) this.#fix = new Script(fixes.dir, fixName, { preamble, layout, rules });
       const undoHead = UNDO_HEAD[isApplying ? "applied" : "fixFile"] + undoPreamble(layout);
-      this.#undo = new StatementFile(fixes.dir, fileName("undo", this.#table), undoHead + preamble);
+      this.#undo = new Script(fixes.dir, undoName, { preamble: undoHead + preamble, layout, rules });
       if (progress === null) {
         if (resume?.hasBegun(this.#table)) this.#clear(fixes.dir);
       } else {
-        this.#fix?.resume(progress.fixSize);
-        this.#undo.resume(progress.undoSize);
+        this.#fix?.resume(progress.fixSizes);
+        this.#undo.resume(progress.undoSizes);
       }
+    } else if (fixes !== null) {
+      this.#scratch = Deno.makeTempDirSync({ prefix: "skyq-" });
+      this.#fix = new Script(this.#scratch, "fix", { preamble, layout, rules });
     }
     return progress?.checkpoint ?? null;
   }
@@ -322,21 +332,10 @@ class ReportSink implements TableSink {
   difference(difference: Difference): void {
     const layout = this.#layout!;
     if (this.#samples.length < this.#options.sampleCount) this.#samples.push(difference);
-    const { fixes, isApplying } = this.#options;
-    if (fixes === null) return;
-    const fix = fixStatement(layout, difference);
-    if (fix === null) {
-      this.unfixableCount++;
-      return;
-    }
-    if (!fixes.isWritten) {
-      if (!this.#isBegun) fixes.print(new TextEncoder().encode(fixPreamble(layout)));
-      this.#isBegun = true;
-      fixes.print(fix);
-    }
-    if (!isApplying) this.#fix?.write(fix);
-    const undo = undoStatement(layout, difference);
-    if (undo !== null) this.#undo?.write(undo);
+    if (this.#options.fixes === null) return;
+    const undo = reversed(layout, difference);
+    const isFixable = this.#fix?.write(difference) ?? true;
+    if (!(this.#undo?.write(undo) ?? true) || !isFixable) this.unfixableCount++;
   }
 
   refused(difference: Difference): void {
@@ -346,7 +345,7 @@ class ReportSink implements TableSink {
   mark(): void {
     this.#marked = {
       samples: this.#samples.length,
-      undo: this.#undo?.flush() ?? 0,
+      undo: this.#undo?.flush() ?? [],
       unfixable: this.unfixableCount,
     };
   }
@@ -368,13 +367,18 @@ class ReportSink implements TableSink {
     return (checkpoint: Checkpoint) =>
       resume.reached(this.#table, this.#layout!, {
         checkpoint,
-        fixSize: this.#fix?.flush() ?? 0,
-        undoSize: this.#undo?.flush() ?? 0,
+        fixSizes: this.#fix?.flush() ?? [],
+        undoSizes: this.#undo?.flush() ?? [],
       });
   }
 
   finish(): { fixFile: string | null; undoFile: string | null } {
-    const fixFile = this.#fix?.finish() ?? null;
+    let fixFile = this.#fix?.finish() ?? null;
+    if (this.#scratch !== null) {
+      if (fixFile !== null) printFile(fixFile, this.#options.fixes!.print);
+      fixFile = null;
+      this.#dropScratch();
+    }
     this.undoFile = this.#undo?.finish() ?? null;
     this.#lock?.release();
     return { fixFile, undoFile: this.undoFile };
@@ -388,7 +392,13 @@ class ReportSink implements TableSink {
     if (this.#options.isApplying && !isKept) this.#keepUndo();
     else this.#undo?.giveUp({ isKept });
     this.#fix = this.#undo = null;
+    this.#dropScratch();
     this.#lock?.release();
+  }
+
+  #dropScratch(): void {
+    if (this.#scratch !== null) Deno.removeSync(this.#scratch, { recursive: true });
+    this.#scratch = null;
   }
 
   #keepUndo(): void {
@@ -425,6 +435,12 @@ class ReportSink implements TableSink {
 }
 
 const lossy = new TextDecoder();
+
+function printFile(path: string, print: (piece: Uint8Array) => void): void {
+  using file = Deno.openSync(path);
+  const piece = new Uint8Array(64 << 10);
+  for (let size = file.readSync(piece); size !== null; size = file.readSync(piece)) print(piece.slice(0, size));
+}
 
 /** What an undo file cannot bring back. */
 function undoPreamble({ targetOnly }: Layout): string {

@@ -8,15 +8,16 @@ import type { Pidfile } from "../../base/pidfile.ts";
 import { lockFile, removeFile } from "./files.ts";
 import type { Layout } from "./layout.ts";
 import type { TableReport } from "./report.ts";
+import type { ScriptSizes } from "./script.ts";
 import type { Checkpoint } from "./table.ts";
 
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** How far one table has come, and how much of its files belongs to that. */
 export interface TableProgress {
   readonly checkpoint: Checkpoint;
-  readonly fixSize: number;
-  readonly undoSize: number;
+  readonly fixSizes: ScriptSizes;
+  readonly undoSizes: ScriptSizes;
 }
 
 interface Content {
@@ -30,8 +31,8 @@ interface Content {
     readonly after: readonly (string | null)[];
     readonly counts: Checkpoint["counts"];
     readonly method: Checkpoint["method"];
-    readonly fixSize: number;
-    readonly undoSize: number;
+    readonly fixSizes: ScriptSizes;
+    readonly undoSizes: ScriptSizes;
   }>;
 }
 
@@ -106,14 +107,14 @@ export class ResumeFile {
   progressOf(table: string, layout: Layout): TableProgress | null {
     const entry = this.#content.underWay[table];
     if (entry === undefined || entry.layout !== signatureOf(layout)) return null;
-    const { after, counts, method, fixSize, undoSize } = entry;
-    return { checkpoint: { after: after.map(cellOf), counts, method }, fixSize, undoSize };
+    const { after, counts, method, fixSizes, undoSizes } = entry;
+    return { checkpoint: { after: after.map(cellOf), counts, method }, fixSizes, undoSizes };
   }
 
-  reached(table: string, layout: Layout, { checkpoint, fixSize, undoSize }: TableProgress): void {
+  reached(table: string, layout: Layout, { checkpoint, fixSizes, undoSizes }: TableProgress): void {
     const after = checkpoint.after.map((cell) => cell === null ? null : Buffer.from(cell).toString("base64"));
     const { counts, method } = checkpoint;
-    this.#content.underWay[table] = { layout: signatureOf(layout), after, counts, method, fixSize, undoSize };
+    this.#content.underWay[table] = { layout: signatureOf(layout), after, counts, method, fixSizes, undoSizes };
     this.#write();
   }
 
