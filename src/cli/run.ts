@@ -3,7 +3,7 @@ import { EXIT, SkyqError } from "../base/errors.ts";
 import { createLogger, type FileLogger, type LogOptions, redactSecrets } from "../base/file_log.ts";
 import { acquirePidfile, type Pidfile, pidfileHolder } from "../base/pidfile.ts";
 import { listenToSignals } from "../base/signals.ts";
-import { type Config, type ConfigInput, loadConfig, overrideWarnings, readPidfileKey } from "../config/config.ts";
+import { type Config, type ConfigInput, loadConfig, readPidfileKey, requireKnownOverrides } from "../config/config.ts";
 import { sampleConfig } from "../config/sample.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { VERSION } from "./help.ts";
@@ -39,10 +39,11 @@ export async function runCommand(
   const consoleOnly = { level: flags.level, file: null, sizeMax: 0, count: 0, console: true };
   if (flags.signal !== null) {
     if (flags.signal === "SIGHUP") loadConfig(input); // whoever asks for a reload hears first what is wrong
-    // To be stopped a job needs its pidfile only: the rest of its config may be broken by now.
+    // To be stopped a job needs its pidfile only: the rest of its file may be broken by now. What was typed with this
+    // very command may not: with a misspelt pidfile another job would be meant.
+    requireKnownOverrides(input);
     const pidfile = readPidfileKey(input);
     const log = createLogger(consoleOnly);
-    for (const warning of overrideWarnings(input)) log.warning(warning);
     return await signalJob({ ...flags, signal: flags.signal, pidfile, log });
   }
   const config = loadConfig(input);
