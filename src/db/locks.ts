@@ -98,7 +98,8 @@ class Attempts {
   }
 
   failure(cause: SkyqError): SkyqError {
-    const tried = `not obtained in ${this.count} tries, ${((performance.now() - this.#startedMs) / 1000).toFixed(1)} s`;
+    const seconds = ((performance.now() - this.#startedMs) / 1000).toFixed(1);
+    const tried = `not obtained in ${this.count === 1 ? "1 try" : `${this.count} tries`}, ${seconds} s`;
     return new SkyqError("lock-timeout", `${this.#options.act}: ${this.inTheWay ?? cause.message} (${tried})`, {
       hint: cause.hint,
       facts: cause.facts,
@@ -172,9 +173,9 @@ class Attempts {
       isMaintained: holders.some((holder) => holder.is_maintenance),
     };
     const words = holders.slice(0, HOLDERS_SHOWN_MAX).map(describeHolder);
-    this.inTheWay = `table ${table} is in use` + (words.length === 0 ? "" : ` by ${words.join("; ")}`);
+    this.inTheWay = `table ${shown(table)} is in use` + (words.length === 0 ? "" : ` by ${words.join("; ")}`);
     const pids = holders.flatMap((holder) => holder.pid === null ? [] : [holder.pid]);
-    return new SkyqError("lock-timeout", `Cannot lock table ${table}: it is in use`, {
+    return new SkyqError("lock-timeout", `Cannot lock table ${shown(table)}: it is in use`, {
       hint: "Nothing was changed. Try again when those transactions are over, or with a longer lock_timeout" +
         (pids.length === 0 ? "." : `; or end them: SELECT pg_terminate_backend(${pids[0]});`),
       facts: { ...cause.facts, table, pids },
@@ -199,6 +200,11 @@ function lockStatement(tables: readonly string[], mode: LockMode, mayWait: boole
     exception when lock_not_available or deadlock_detected then
       raise exception using errcode = sqlstate, message = sqlerrm, table = v_table;
     end $skyq_lock$`;
+}
+
+/** Without the quotes that nobody needs. */
+function shown(table: string): string {
+  return table.replace(/"([a-z_][a-z0-9_]*)"/g, "$1");
 }
 
 interface Holder {

@@ -69,7 +69,12 @@ export async function addProviderTables(
       log.info(`Table ${table} already added`);
       await repairCapture(db, queue, table, log);
       if (options.capture !== "auto") {
-        await changeTriggers(db, table, log, (tx) => setCapture(tx, queue, table, options.capture, log));
+        await changeTriggers(
+          db,
+          table,
+          { act: `Cannot capture ${table}`, log },
+          (tx) => setCapture(tx, queue, table, options.capture, log),
+        );
       }
       continue;
     }
@@ -94,7 +99,7 @@ export async function addProviderTables(
   if (isRefused) return false;
   for (const table of wanted) {
     log.info(`Adding ${table}`);
-    const ret = await changeTriggers(db, table, log, async (tx) => {
+    const ret = await changeTriggers(db, table, { act: `Cannot add table ${table}`, log }, async (tx) => {
       const added = await localAddTable(tx, queue, table, []);
       if (options.capture !== "auto") await setCapture(tx, queue, table, options.capture, log);
       return added;
@@ -111,7 +116,7 @@ export async function addProviderTables(
 async function changeTriggers<T>(
   db: SqlConnection,
   table: string,
-  log: Logger,
+  { act, log }: { act: string; log: Logger },
   work: (tx: Queryable) => Promise<T>,
 ): Promise<T> {
   return await withLocks(
@@ -172,7 +177,12 @@ export async function removeProviderTables(
   if (isRefused) return false;
   for (const table of chosen.names) {
     log.info(`Removing ${table}`);
-    await changeTriggers(db, table, log, (tx) => localRemoveTable(tx, queue, table));
+    await changeTriggers(
+      db,
+      table,
+      { act: `Cannot remove table ${table}`, log },
+      (tx) => localRemoveTable(tx, queue, table),
+    );
   }
   return true;
 }
