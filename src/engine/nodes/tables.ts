@@ -120,7 +120,7 @@ async function changeTriggers<T>(
   work: (tx: Queryable) => Promise<T>,
 ): Promise<T> {
   return await withLocks(
-    { act: `Cannot change the triggers of ${table}`, log },
+    { act, log },
     (lock) =>
       db.transaction(async (tx) => {
         await lockForTriggers(tx, lock, table);
