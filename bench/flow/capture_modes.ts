@@ -35,8 +35,8 @@ export interface Load {
   readonly clientCount: number;
 }
 
-/** The statements have two parameters: their first and their last key. */
-function statements(isSingle: boolean): Record<Op, string> {
+/** The statements have two parameters of type int8: their first and their last key. */
+export function statements(isSingle: boolean): Record<Op, string> {
   const where = isSingle ? "id = $1" : "id between $1 and $2";
   return {
     insert: `
@@ -91,7 +91,7 @@ export class CapturedTable implements AsyncDisposable {
       });
     const admin = await connect();
     await admin.exec(SCHEMA);
-    const eventTable = mode === "none" ? null : await install(admin, mode);
+    const eventTable = mode === "none" ? null : await installCapture(admin, mode);
     const clients = await Promise.all(Array.from({ length: clientCount }, connect));
     for (const client of clients) {
       for (const isSingle of [true, false]) {
@@ -145,7 +145,7 @@ export class CapturedTable implements AsyncDisposable {
 }
 
 /** Logs changes of t8 in this way. @returns the table for the events */
-async function install(db: WireConnection, mode: Exclude<Mode, "none">): Promise<string> {
+export async function installCapture(db: WireConnection, mode: Exclude<Mode, "none">): Promise<string> {
   if (mode === "C") await db.exec("create extension pgq");
   else await installSchemas(db, { log: silentLog });
   await db.query("select pgq.create_queue($1)", [QUEUE]);

@@ -23,7 +23,7 @@ export const queueDrop = defineCommand({
           hint: "Unregister them first, or use --force.",
         });
       }
-      await dropQueueAndLimits(db, queue, options.force, ctx.log);
+      await dropQueueAndLimits(db, queue, options.force);
       ctx.log.info(`Dropped queue "${queue}"`);
     });
   },

@@ -45,12 +45,14 @@ export const repair = defineCommand({
       isQuiet: dryRun,
     }, async (prepared) => {
       const resume = resumeFile(ctx, options, prepared, { where: options.repairWhere, output, dryRun });
-      return await runTables(prepared.pair, prepared.catalogs, prepared.chosen, {
+      const reports = await runTables(prepared.pair, prepared.catalogs, prepared.chosen, {
         ...prepared.options,
         fixes: { dir: output, isWritten: !dryRun, print: writeStdoutBytes },
         resume,
         sampleCount: SAMPLE_COUNT,
       });
+      resume?.remove();
+      return reports;
     });
   },
 });
