@@ -104,5 +104,5 @@ export const pgq: SqlSchema = {
     ...TRIGGERS,
   ],
   grants,
-  migrations: [{ id: 1, sql: batchIndex }],
+  migrations: [{ id: 1, sql: batchIndex, locks: ["pgq.subscription"] }],
 };

@@ -114,7 +114,16 @@ export const skyq: SqlSchema = {
   migrations: [
     { id: 1, sql: failedEventsAndPolicies },
     { id: 2, sql: upgrades },
-    { id: 3, sql: copyInChunks },
+    { id: 3, sql: copyInChunks, locks: ["skyq.copy_state"] },
     { id: 4, sql: quarantine },
   ],
+  alterations: [{
+    // functions/_queue_slot.sql
+    table: "pgq.queue",
+    isDue: `exists (select from pg_class c
+                     where c.oid = to_regclass('pgq.queue') and pg_has_role(c.relowner, 'USAGE')
+                       and not exists (select from pg_extension e where e.extname = 'pgq')
+                       and not exists (select from pg_trigger t
+                                        where t.tgrelid = c.oid and t.tgname = 'skyq_queue_slot'))`,
+  }],
 };

@@ -1,4 +1,4 @@
-// Numbers with units, as a person reads them.
+// Values as a person reads them: numbers with units, texts that stay on their line.
 
 const UNITS: readonly [letter: string, seconds: number][] = [["d", 86_400], ["h", 3600], ["m", 60]];
 
@@ -29,4 +29,25 @@ export function formatBytes(bytes: number | bigint): string {
     value /= 1024;
   }
   return `${value.toFixed(value < 10 ? 1 : 0)} TB`;
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
+/**
+ * A text from a database on one line: control characters as escapes, so that it cannot break a table, forge a line or
+ * command the terminal. Everything else stays as it is; what has to be exact goes out as JSON.
+ * @example oneLine("a\nb\x1b") === "a\\nb\\x1b"
+ */
+export function oneLine(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, (character) => {
+    const code = character.charCodeAt(0);
+    return ESCAPES[character] ??
+      (code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`);
+  });
+}
+
+/** @example counted(2, "event") === "2 events" && counted(1, "event") === "1 event" */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }

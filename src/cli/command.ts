@@ -91,6 +91,11 @@ export interface CommandContext {
   /** Calls `listener` with the new config after each SIGHUP. Daemons only: others die of SIGHUP, as usual. */
   onReload(listener: (config: Config) => void): void;
   /**
+   * Calls `listener` when the process leaves at once (SIGTERM, two SIGINTs): for what must not be left behind. It may
+   * not wait for anything.
+   */
+  onLeave(listener: () => void): void;
+  /**
    * Daemons call it once everything is connected: the waiting parent of `-d` then ends with status 0.
    * @param warning what the parent says then
    */

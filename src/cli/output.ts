@@ -1,3 +1,5 @@
+import { oneLine } from "../base/units.ts";
+
 /** A column of a table: the row's key, and its title when that differs. */
 export type Column = string | { readonly key: string; readonly title: string };
 
@@ -5,13 +7,13 @@ export type Column = string | { readonly key: string; readonly title: string };
 export interface Output {
   line(text: string): void;
   /**
-   * Rows under a headline, numbers to the right, NULL as `-`; nothing at all when there are no rows.
-   * With `json` one JSON object per row instead, with the columns' keys.
+   * Rows under a headline, numbers to the right, NULL as `-`; nothing at all when there are no rows. Each row is one
+   * line, with `keepLines` as many as its values have. With `json` one JSON object per row instead, with the columns' keys.
    */
   table(
     columns: readonly Column[],
     rows: Iterable<Readonly<Record<string, unknown>>>,
-    options?: { readonly json?: boolean },
+    options?: { readonly json?: boolean; readonly keepLines?: boolean },
   ): void;
   /** One value as one line of JSON; a bigint becomes a number, or text where a number would lose digits. */
   json(value: unknown): void;
@@ -27,7 +29,7 @@ export function createOutput(write: (text: string) => void = writeStdout): Outpu
   return {
     line: (text) => write(`${text}\n`),
     json: (value) => write(`${toJson(value)}\n`),
-    table(columns, rows, { json = false } = {}) {
+    table(columns, rows, { json = false, keepLines = false } = {}) {
       const keys = columns.map((column) => typeof column === "string" ? column : column.key);
       if (json) {
         for (const row of rows) {
@@ -36,22 +38,37 @@ export function createOutput(write: (text: string) => void = writeStdout): Outpu
         return;
       }
       const titles = columns.map((column) => typeof column === "string" ? column : column.title);
-      write(formatTable(titles, Array.from(rows, (row) => keys.map((key) => row[key]))));
+      write(formatTable(titles, Array.from(rows, (row) => keys.map((key) => row[key])), keepLines));
     },
   };
 }
 
-function formatTable(titles: readonly string[], rows: readonly (readonly unknown[])[]): string {
+function formatTable(titles: readonly string[], rows: readonly (readonly unknown[])[], keepLines = false): string {
   if (rows.length === 0) return "";
-  const cells = rows.map((row) => row.map(cellText));
-  const widths = titles.map((title, column) => Math.max(title.length, ...cells.map((row) => row[column]!.length)));
+  const linesOf = (value: unknown) =>
+    keepLines ? cellText(value).split(/\r?\n/).map(oneLine) : [oneLine(cellText(value))];
+  const cells = rows.map((row) => row.map(linesOf));
+  const widthOf = (lines: readonly string[]) => Math.max(...lines.map((line) => line.length));
+  const heads = titles.map((title) => [oneLine(title)]);
+  const widths = heads.map((head, column) => Math.max(widthOf(head), ...cells.map((row) => widthOf(row[column]!))));
   const isNumber = titles.map((_, column) =>
     rows.every((row) => row[column] == null || typeof row[column] === "number" || typeof row[column] === "bigint")
   );
-  const format = (row: readonly string[]) =>
-    row.map((text, column) => isNumber[column] ? text.padStart(widths[column]!) : text.padEnd(widths[column]!))
-      .join("  ").trimEnd() + "\n";
-  return format(titles) + format(widths.map((width) => "-".repeat(width))) + cells.map(format).join("");
+  const format = (row: readonly (readonly string[])[]) => {
+    const height = Math.max(...row.map((lines) => lines.length));
+    let text = "";
+    for (let at = 0; at < height; at++) {
+      const line = row.map((lines, column) => {
+        const part = lines[at] ?? "";
+        const padded = isNumber[column] ? part.padStart(widths[column]!) : part.padEnd(widths[column]!);
+        // As psql marks a value that goes on below.
+        return padded + (at < lines.length - 1 ? "+ " : "  ");
+      });
+      text += line.join("").trimEnd() + "\n";
+    }
+    return text;
+  };
+  return format(heads) + format(widths.map((width) => ["-".repeat(width)])) + cells.map(format).join("");
 }
 
 function cellText(value: unknown): string {

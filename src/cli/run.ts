@@ -3,7 +3,7 @@ import { EXIT, SkyqError } from "../base/errors.ts";
 import { createLogger, type FileLogger, type LogOptions, redactSecrets } from "../base/file_log.ts";
 import { acquirePidfile, type Pidfile, pidfileHolder } from "../base/pidfile.ts";
 import { listenToSignals } from "../base/signals.ts";
-import { type Config, type ConfigInput, loadConfig, overrideWarnings, readPidfileKey } from "../config/config.ts";
+import { type Config, type ConfigInput, loadConfig, readPidfileKey, requireKnownOverrides } from "../config/config.ts";
 import { sampleConfig } from "../config/sample.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { VERSION } from "./help.ts";
@@ -39,10 +39,11 @@ export async function runCommand(
   const consoleOnly = { level: flags.level, file: null, sizeMax: 0, count: 0, console: true };
   if (flags.signal !== null) {
     if (flags.signal === "SIGHUP") loadConfig(input); // whoever asks for a reload hears first what is wrong
-    // To be stopped a job needs its pidfile only: the rest of its config may be broken by now.
+    // To be stopped a job needs its pidfile only: the rest of its file may be broken by now. What was typed with this
+    // very command may not: with a misspelt pidfile another job would be meant.
+    requireKnownOverrides(input);
     const pidfile = readPidfileKey(input);
     const log = createLogger(consoleOnly);
-    for (const warning of overrideWarnings(input)) log.warning(warning);
     return await signalJob({ ...flags, signal: flags.signal, pidfile, log });
   }
   const config = loadConfig(input);
@@ -74,6 +75,7 @@ async function runHere({ request, input, config: firstConfig, flags, child }: {
 
   const stopping = new AbortController();
   const reloadListeners: ((config: Config) => void)[] = [];
+  const leaveListeners: (() => void)[] = [];
   const reload = () => {
     try {
       const next = loadConfig(input);
@@ -97,6 +99,7 @@ async function runHere({ request, input, config: firstConfig, flags, child }: {
       },
       leave(signal, number) {
         log.info(`Got ${signal}, leaving at once`);
+        for (const listener of leaveListeners) listener();
         end();
         Deno.exit(EXIT.signal(number));
       },
@@ -119,6 +122,7 @@ async function runHere({ request, input, config: firstConfig, flags, child }: {
       verbosity: flags.verbosity,
       commandName: command.name,
       onReload: (listener) => reloadListeners.push(listener),
+      onLeave: (listener) => leaveListeners.push(listener),
       ready: (warning) => Promise.resolve(child?.ready(warning)),
     };
     const exit = await command.run(ctx, optionValues(command.options, request.options), request.args);

@@ -1,6 +1,6 @@
 // What compare and repair share: which databases, which tables, how it is read, and what is said in the end.
 
-import { messageOf, SkyqError } from "../base/errors.ts";
+import { SkyqError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { CommandContext, OptionSpecs } from "../cli/command.ts";
 import { writeStderr } from "../cli/output.ts";
@@ -9,7 +9,7 @@ import { parseTarget } from "../db/target.ts";
 import { requireLeaf, requireRoot } from "../engine/nodes/pair.ts";
 import type { Pair } from "../engine/repair/connections.ts";
 import { type ExternalSort, parseSortMemory } from "../engine/repair/external_sort.ts";
-import { checkWritable } from "../engine/repair/files.ts";
+import { checkWritable, WholeFile } from "../engine/repair/files.ts";
 import { htmlReport } from "../engine/repair/html.ts";
 import { type Catalogs, type Chosen, namedTables, replicatedTables } from "../engine/repair/job.ts";
 import { Pace, parseRate, type Rate } from "../engine/repair/pace.ts";
@@ -83,7 +83,18 @@ export interface Prepared {
   readonly pair: Pair;
   readonly catalogs: Catalogs;
   readonly chosen: Chosen;
-  readonly options: TableOptions & { readonly force: boolean; readonly jobs: number };
+  readonly options: TableOptions & {
+    readonly force: boolean;
+    readonly jobs: number;
+    readonly onLeave: CommandContext["onLeave"];
+  };
+}
+
+interface WorkAbout {
+  readonly where: string | null;
+  readonly isApplying: boolean;
+  /** Reports are not printed. */
+  readonly isQuiet?: boolean;
 }
 
 /**
@@ -94,13 +105,29 @@ export async function withTables(
   ctx: CommandContext,
   options: SharedOptions,
   names: readonly string[],
-  { where, isApplying, isQuiet = false }: { where: string | null; isApplying: boolean; isQuiet?: boolean },
+  about: WorkAbout,
   work: (prepared: Prepared) => Promise<readonly TableReport[]>,
 ): Promise<number> {
   const rate = options.maxRate === null ? null : parseRate(options.maxRate);
   const localSort = localSortOf(options);
   const pair = pairOf(ctx, options);
-  if (options.html !== null) checkHtml(options.html);
+  const page = options.html === null ? null : new WholeFile(options.html);
+  ctx.onLeave(() => page?.giveUp());
+  try {
+    return await withReports(ctx, { ...options, rate, localSort, pair, page }, names, about, work);
+  } finally {
+    page?.giveUp();
+  }
+}
+
+async function withReports(
+  ctx: CommandContext,
+  options: SharedOptions & { rate: Rate | null; localSort: ExternalSort | null; pair: Pair; page: WholeFile | null },
+  names: readonly string[],
+  { where, isApplying, isQuiet = false }: WorkAbout,
+  work: (prepared: Prepared) => Promise<readonly TableReport[]>,
+): Promise<number> {
+  const { rate, localSort, pair, page } = options;
   const startedAt = new Date();
   return await withBoth(ctx, pair, async (catalogs) => {
     const chosen = await choose(pair, catalogs, options, names, ctx.log);
@@ -128,21 +155,19 @@ export async function withTables(
         pace: new Pace({ rate, lag, log, signal: ctx.signal, show }),
         log,
         signal: ctx.signal,
+        onLeave: ctx.onLeave,
       },
     });
     show?.("");
     // What was printed so far is SQL then.
     if (!isQuiet) print(ctx, reports, options);
-    if (options.html !== null) {
-      const page = htmlReport({
-        command: ctx.commandName,
-        source: pair.source.display,
-        target: pair.target.display,
-        startedAt,
-        seconds: (Date.now() - startedAt.getTime()) / 1000,
-      }, reports);
-      writeHtml(options.html, page);
-    }
+    page?.write(htmlReport({
+      command: ctx.commandName,
+      source: pair.source.display,
+      target: pair.target.display,
+      startedAt,
+      seconds: (Date.now() - startedAt.getTime()) / 1000,
+    }, reports));
     return exitOf(reports);
   });
 }
@@ -213,7 +238,7 @@ export function resumeFile(
   more: Record<string, unknown>,
 ): ResumeFile | null {
   if (resume === null) return null;
-  return ResumeFile.open(resume, {
+  const file = ResumeFile.open(resume, {
     command: ctx.commandName,
     source: source ?? pair.source.display,
     target: target ?? pair.target.display,
@@ -221,24 +246,9 @@ export function resumeFile(
     tables: chosen.tables.map(({ table }) => table),
     ignoreColumns,
     ...more,
-  });
-}
-
-/** Before hours of work: can the page be written? */
-function checkHtml(path: string): void {
-  try {
-    Deno.openSync(path, { write: true, create: true }).close();
-  } catch (cause) {
-    throw new SkyqError("config", `Cannot write "${path}": ${messageOf(cause)}`, { cause });
-  }
-}
-
-function writeHtml(path: string, page: string): void {
-  try {
-    Deno.writeTextFileSync(path, page);
-  } catch (cause) {
-    throw new SkyqError("refused", `Cannot write "${path}": ${messageOf(cause)}`, { cause });
-  }
+  }, ctx.log);
+  ctx.onLeave(() => file.close());
+  return file;
 }
 
 const CLEAR_LINE = "\r\x1b[2K";

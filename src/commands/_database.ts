@@ -4,7 +4,7 @@ import type { ArgSpec, CommandContext } from "../cli/command.ts";
 import { SkyqError } from "../base/errors.ts";
 import { formatSeconds } from "../base/units.ts";
 import type { SqlConnection } from "../db/sql.ts";
-import { requirePgq } from "../engine/queue_admin/names.ts";
+import { queueGrant, requirePgq } from "../engine/queue_admin/names.ts";
 import type { ConsumerState, Event } from "../queue/pgq.ts";
 import { tickerTarget, withSql } from "./_pair.ts";
 
@@ -13,11 +13,17 @@ export async function withDatabase<T>(ctx: CommandContext, work: (db: SqlConnect
   return await withSql(ctx, tickerTarget(ctx.config), work);
 }
 
-/** The same, where queues have to be there. @throws {SkyqError} `not-installed` */
+/** The same, where queues have to be there. @throws {SkyqError} `not-installed`, `privilege` with what grants it */
 export async function withQueues<T>(ctx: CommandContext, work: (db: SqlConnection) => Promise<T>): Promise<T> {
   return await withDatabase(ctx, async (db) => {
     await requirePgq(db);
-    return await work(db);
+    try {
+      return await work(db);
+    } catch (error) {
+      if (!(error instanceof SkyqError) || error.fault !== "privilege" || db.isClosed) throw error;
+      const { message, facts, sqlstate, cause } = error;
+      throw new SkyqError("privilege", message, { hint: await queueGrant(db), facts, sqlstate, cause });
+    }
   });
 }
 
@@ -45,12 +51,19 @@ export function queueAndConsumer(args: readonly string[]): [queue: string, consu
   return args as [string, string, ...string[]];
 }
 
-/** @throws {SkyqError} `usage` */
+/** Each once. @throws {SkyqError} `usage` */
 export function eventIds(words: readonly string[]): bigint[] {
-  return words.map((word) => {
+  const ids = words.map((word) => {
     if (/^\d{1,18}$/.test(word)) return BigInt(word);
     throw new SkyqError("usage", `Cannot read event "${word}": it is no number`);
   });
+  return [...new Set(ids)];
+}
+
+/** @throws {SkyqError} `usage` unless either events are named or all are meant */
+export function requireEventsOrAll(verb: string, ids: readonly bigint[], isAll: boolean): void {
+  if (isAll && ids.length > 0) throw new SkyqError("usage", `Cannot ${verb}: events are named, and --all is given`);
+  if (!isAll && ids.length === 0) throw new SkyqError("usage", `Cannot ${verb}: name events, or use --all`);
 }
 
 /** @throws {SkyqError} `usage` */

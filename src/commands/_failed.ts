@@ -1,11 +1,21 @@
 // What `failed drop` and `failed retry` have in common.
 
 import { SkyqError } from "../base/errors.ts";
+import { counted } from "../base/units.ts";
 import { type Command, defineCommand } from "../cli/command.ts";
+import { during } from "../db/errors.ts";
 import type { Queryable } from "../db/queryable.ts";
 import { requireSkyq } from "../engine/queue_admin/names.ts";
 import { failedEvents } from "../queue/skyq.ts";
-import { CONSUMER_ARG, eventIds, EVENTS_ARG, QUEUE_ARG, queueAndConsumer, withQueues } from "./_database.ts";
+import {
+  CONSUMER_ARG,
+  eventIds,
+  EVENTS_ARG,
+  QUEUE_ARG,
+  queueAndConsumer,
+  requireEventsOrAll,
+  withQueues,
+} from "./_database.ts";
 
 /** A command that does something to named dead letters of a consumer, or to all: in one transaction. */
 export function defineFailed(spec: {
@@ -33,19 +43,19 @@ export function defineFailed(spec: {
     run(ctx, options, args) {
       const [queue, consumer, ...words] = queueAndConsumer(args);
       const named = eventIds(words);
-      if (options.all === named.length > 0) throw new SkyqError("usage", `Cannot ${verb}: name events, or use --all`);
+      requireEventsOrAll(verb, named, options.all);
       return withQueues(ctx, async (db) => {
         await requireSkyq(db);
         await db.transaction(async (tx) => {
           const ids = options.all ? (await failedEvents(tx, { queue, consumer })).map((event) => event.ev_id) : named;
           for (const id of ids) {
-            if (await spec.act(tx, queue, consumer, id)) continue;
+            if (await during(`Cannot ${verb} event ${id}`, spec.act(tx, queue, consumer, id))) continue;
             throw new SkyqError(
               "not-found",
               `Cannot ${verb} event ${id}: consumer "${consumer}" has no such dead letter`,
             );
           }
-          ctx.log.info(`${ids.length} dead letters of consumer "${consumer}" ${spec.done}`);
+          ctx.log.info(`${counted(ids.length, "dead letter")} of consumer "${consumer}" ${spec.done}`);
         });
       });
     },

@@ -40,14 +40,12 @@ export const compare = defineCommand({
         return await countAll(prepared, sql, options.countOnly ? null : ctx.config.get("compare_fmt"));
       }
       const resume = resumeFile(ctx, options, prepared, { where: options.where });
-      const reports = await runTables(prepared.pair, prepared.catalogs, prepared.chosen, {
+      return await runTables(prepared.pair, prepared.catalogs, prepared.chosen, {
         ...prepared.options,
         fixes: null,
         resume,
         sampleCount: SAMPLE_COUNT,
       });
-      resume?.remove();
-      return reports;
     });
   },
 });

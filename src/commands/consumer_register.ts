@@ -1,6 +1,6 @@
 import { SkyqError } from "../base/errors.ts";
 import { defineCommand } from "../cli/command.ts";
-import { requireQueue } from "../engine/queue_admin/names.ts";
+import { checkedName, requireQueue } from "../engine/queue_admin/names.ts";
 import { findTick, isRegistered, positionOf } from "../engine/queue_admin/position.ts";
 import { registerConsumer, registerConsumerAt } from "../queue/pgq.ts";
 import { CONSUMER_ARG, QUEUE_ARG, queueAndConsumer, withQueues } from "./_database.ts";
@@ -22,7 +22,8 @@ export const consumerRegister = defineCommand({
     copy: { kind: "string", value: "CONSUMER", help: "where this one stands" },
   },
   run(ctx, options, args) {
-    const [queue, consumer] = queueAndConsumer(args);
+    const [queue, name] = queueAndConsumer(args);
+    const consumer = checkedName("register consumer", name);
     if (options.at !== null && options.copy !== null) {
       throw new SkyqError("usage", "Cannot take --at and --copy together");
     }

@@ -1,8 +1,17 @@
-import { SkyqError } from "../base/errors.ts";
+import { counted } from "../base/units.ts";
 import { defineCommand } from "../cli/command.ts";
+import { during } from "../db/errors.ts";
 import { openBatchOf } from "../engine/queue_admin/position.ts";
 import { batchRetry, eventRetry } from "../queue/pgq.ts";
-import { CONSUMER_ARG, eventIds, EVENTS_ARG, QUEUE_ARG, queueAndConsumer, withQueues } from "./_database.ts";
+import {
+  CONSUMER_ARG,
+  eventIds,
+  EVENTS_ARG,
+  QUEUE_ARG,
+  queueAndConsumer,
+  requireEventsOrAll,
+  withQueues,
+} from "./_database.ts";
 
 export const consumerRetry = defineCommand({
   name: "consumer retry",
@@ -21,17 +30,22 @@ export const consumerRetry = defineCommand({
   run(ctx, options, args) {
     const [queue, consumer, ...words] = queueAndConsumer(args);
     const ids = eventIds(words);
-    if (options.all === ids.length > 0) throw new SkyqError("usage", "Cannot retry: name events, or use --all");
+    requireEventsOrAll("retry", ids, options.all);
     return withQueues(ctx, async (db) => {
       const batchId = await openBatchOf(db, queue, consumer);
       const seconds = Math.round(options.after);
       const count = await db.transaction(async (tx) => {
         if (options.all) return await batchRetry(tx, batchId, seconds);
         let done = 0;
-        for (const id of ids) if (await eventRetry(tx, batchId, id, seconds)) done++;
+        for (const id of ids) {
+          if (await during(`Cannot retry event ${id} of batch ${batchId}`, eventRetry(tx, batchId, id, seconds))) {
+            done++;
+          }
+        }
         return done;
       });
-      ctx.log.info(`${count} events of batch ${batchId} will come again in ${seconds} s`);
+      const before = ids.length > count ? `; ${ids.length - count} had been put off before` : "";
+      ctx.log.info(`${counted(count, "event")} of batch ${batchId} will come again in ${seconds} s${before}`);
     });
   },
 });

@@ -1,4 +1,6 @@
+import { counted } from "../base/units.ts";
 import { defineCommand } from "../cli/command.ts";
+import { during } from "../db/errors.ts";
 import { requireSkyq } from "../engine/queue_admin/names.ts";
 import { openBatchOf } from "../engine/queue_admin/position.ts";
 import { eventFailed } from "../queue/skyq.ts";
@@ -18,10 +20,15 @@ export const failedAdd = defineCommand({
     return withQueues(ctx, async (db) => {
       await requireSkyq(db);
       const batchId = await openBatchOf(db, queue, consumer);
+      let count = 0;
       await db.transaction(async (tx) => {
-        for (const id of ids) await eventFailed(tx, batchId, id, options.reason);
+        for (const id of ids) {
+          const act = `Cannot make event ${id} of batch ${batchId} a dead letter`;
+          if (await during(act, eventFailed(tx, batchId, id, options.reason))) count++;
+        }
       });
-      ctx.log.info(`${ids.length} events of batch ${batchId} are dead letters`);
+      const before = ids.length > count ? `; ${ids.length - count} had been before` : "";
+      ctx.log.info(`${counted(count, "event")} of batch ${batchId} became dead letters${before}`);
     });
   },
 });

@@ -1,4 +1,5 @@
 import { SkyqError } from "../base/errors.ts";
+import { oneLine } from "../base/units.ts";
 import { defineCommand } from "../cli/command.ts";
 import { requireSkyq } from "../engine/queue_admin/names.ts";
 import { failedEvents } from "../queue/skyq.ts";
@@ -32,7 +33,9 @@ export const failedShow = defineCommand({
           );
         }
         if (options.json) ctx.out.json(event);
-        else for (const [name, value] of Object.entries(event)) ctx.out.line(`${name.padEnd(13)}  ${value ?? "-"}`);
+        else {for (const [name, value] of Object.entries(event)) {
+            ctx.out.line(`${name.padEnd(13)}  ${oneLine(String(value ?? "-"))}`);
+          }}
       }
     });
   },

@@ -8,13 +8,13 @@ export const providerCheck = defineCommand({
   summary: "Look for what keeps registered tables and sequences from being captured",
   details: "Tables that are gone, without key, unlogged or hidden by row-level security; captures that are gone, " +
     "disabled or out of date; triggers that run before the capture; rights. Changes nothing. Exit status 3 when there " +
-    "is an ERROR.",
+    "is an ERROR, 1 when a name is unknown.",
   examples: ["skyq provider check conf.ini", "skyq provider check conf.ini 'app.*' --json"],
   config: "provider",
   args: { name: "TABLE", many: true, help: "registered table or glob; none: all, and the sequences" },
   options: { json: { kind: "flag", help: "one JSON object per finding on stdout" } },
   async run(ctx, options, names) {
-    const isSound = await withProvider(ctx, (db, queue) =>
+    const verdict = await withProvider(ctx, (db, queue) =>
       checkProvider(db, queue, {
         names,
         log: ctx.log,
@@ -22,6 +22,6 @@ export const providerCheck = defineCommand({
           if (options.json) ctx.out.json({ table, level, text });
         },
       }));
-    return isSound ? EXIT.ok : EXIT.differences;
+    return { sound: EXIT.ok, unsound: EXIT.differences, "unknown name": EXIT.failed }[verdict];
   },
 });

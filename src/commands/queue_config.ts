@@ -1,6 +1,9 @@
+import { SkyqError } from "../base/errors.ts";
+import { oneLine } from "../base/units.ts";
 import { defineCommand } from "../cli/command.ts";
 import {
   changeSettings,
+  isSetting,
   parseSetting,
   readSettings,
   type SettingName,
@@ -26,8 +29,15 @@ export const queueConfig = defineCommand({
   args: [SOME_QUEUE_ARG, { name: "NAME=VALUE", help: "settings to change", many: true }],
   options: { json: JSON_OPTION },
   run(ctx, options, args) {
-    const queue = queueOf(ctx, args);
-    const changes = args.slice(1).map(parseSetting);
+    // `queue config CONFIG NAME=VALUE …`: the queue is the config's.
+    const isNamed = args[0] === undefined || !isSetting(args[0]);
+    const queue = isNamed ? queueOf(ctx, args) : ctx.config.get("pgq_queue_name");
+    const changes = args.slice(isNamed ? 1 : 0).map(parseSetting);
+    if (changes.length > 0 && queue === null) {
+      throw new SkyqError("usage", "Cannot change settings: no queue is named", {
+        hint: "Write QUEUE before them, or set pgq_queue_name in the config.",
+      });
+    }
     return withQueues(ctx, async (db) => {
       if (changes.length > 0) {
         await db.transaction((tx) => changeSettings(tx, queue!, changes));
@@ -38,7 +48,7 @@ export const queueConfig = defineCommand({
       if (options.json) return all.forEach((row) => ctx.out.json(row));
       for (const [index, settings] of all.entries()) {
         if (index > 0) ctx.out.line("");
-        ctx.out.line(settings.queue);
+        ctx.out.line(oneLine(settings.queue));
         for (const name of Object.keys(SETTINGS) as SettingName[]) {
           ctx.out.line(`    ${name} = ${settingText(name, settings[name])}`);
         }

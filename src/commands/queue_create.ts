@@ -1,4 +1,5 @@
 import { defineCommand } from "../cli/command.ts";
+import { checkedName } from "../engine/queue_admin/names.ts";
 import { createQueue } from "../queue/pgq.ts";
 import { QUEUE_ARG, withQueues } from "./_database.ts";
 
@@ -12,7 +13,7 @@ export const queueCreate = defineCommand({
   config: "database",
   args: QUEUE_ARG,
   run(ctx, _options, args) {
-    const queue = args[0]!;
+    const queue = checkedName("create queue", args[0]!);
     return withQueues(ctx, async (db) => {
       const isNew = await createQueue(db, queue);
       ctx.log.info(isNew ? `Created queue "${queue}"` : `Queue "${queue}" is there already`);

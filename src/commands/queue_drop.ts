@@ -23,7 +23,7 @@ export const queueDrop = defineCommand({
           hint: "Unregister them first, or use --force.",
         });
       }
-      await dropQueueAndLimits(db, queue, options.force);
+      await dropQueueAndLimits(db, queue, options.force, ctx.log);
       ctx.log.info(`Dropped queue "${queue}"`);
     });
   },

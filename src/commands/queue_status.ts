@@ -1,5 +1,5 @@
 import { EXIT } from "../base/errors.ts";
-import { formatBytes } from "../base/units.ts";
+import { formatBytes, oneLine } from "../base/units.ts";
 import { type CommandContext, defineCommand } from "../cli/command.ts";
 import { type DatabaseStatus, readStatus } from "../engine/queue_admin/status.ts";
 import { CONSUMER_COLUMNS, consumerRow, JSON_OPTION, queueOf, SOME_QUEUE_ARG, span, withQueues } from "./_database.ts";
@@ -59,5 +59,5 @@ function print({ out }: CommandContext, status: DatabaseStatus): void {
     ...status.queues.flatMap((queue) => queue.warnings.map((text) => `${queue.queue_name}: ${text}`)),
   ];
   if (warnings.length > 0) out.line("");
-  for (const text of warnings) out.line(`WARNING ${text}`);
+  for (const text of warnings) out.line(`WARNING ${oneLine(text)}`);
 }

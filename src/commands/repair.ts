@@ -45,14 +45,12 @@ export const repair = defineCommand({
       isQuiet: dryRun,
     }, async (prepared) => {
       const resume = resumeFile(ctx, options, prepared, { where: options.repairWhere, output, dryRun });
-      const reports = await runTables(prepared.pair, prepared.catalogs, prepared.chosen, {
+      return await runTables(prepared.pair, prepared.catalogs, prepared.chosen, {
         ...prepared.options,
         fixes: { dir: output, isWritten: !dryRun, print: writeStdoutBytes },
         resume,
         sampleCount: SAMPLE_COUNT,
       });
-      resume?.remove();
-      return reports;
     });
   },
 });

@@ -9,7 +9,7 @@ export const subscriberCheck = defineCommand({
   details:
     "Columns, their types, nullability, generation, identity and collation, keys, what is unique or constrained " +
     "on the subscriber only, triggers that fire for replayed rows, rights, captures. Changes nothing. Exit status 3 " +
-    "when there is a difference that keeps a table from being replicated (ERROR).",
+    "when there is a difference that keeps a table from being replicated (ERROR), 1 when a name is unknown.",
   examples: ["skyq subscriber check conf.ini", "skyq subscriber check conf.ini orders --json"],
   config: "pair",
   args: { name: "TABLE", many: true, help: "registered table or glob; none: all, and the sequences" },
@@ -18,7 +18,7 @@ export const subscriberCheck = defineCommand({
     json: { kind: "flag", help: "one JSON object per difference on stdout" },
   },
   async run(ctx, options, names) {
-    const isSound = await withPair(ctx, (pair, queue) =>
+    const verdict = await withPair(ctx, (pair, queue) =>
       checkSubscriber(pair, queue, {
         names,
         log: ctx.log,
@@ -26,6 +26,6 @@ export const subscriberCheck = defineCommand({
           if (options.json) ctx.out.json({ table, level, text });
         },
       }));
-    return isSound ? EXIT.ok : EXIT.differences;
+    return { sound: EXIT.ok, unsound: EXIT.differences, "unknown name": EXIT.failed }[verdict];
   },
 });

@@ -116,12 +116,20 @@ export function readPidfileKey(input: ConfigInput): string | null {
   return new RawValues(ini, section, input).resolve("pidfile", KEYS.pidfile).value as string | null;
 }
 
-/** Of `--set`, what means nothing: a job is stopped all the same. */
-export function overrideWarnings(input: ConfigInput): string[] {
+/**
+ * Checks the names given to `--set`, for those who read no more of the config than they need.
+ * @throws {SkyqError} `usage`
+ */
+export function requireKnownOverrides({ overrides }: ConfigInput): void {
   const known = knownNames();
-  return [...input.overrides?.keys() ?? []].filter((name) => !known.has(name) && !(name in REFUSED)).map((name) => {
-    const hint = didYouMean(name, known);
-    return `Unknown config key "${name}" is ignored${hint === undefined ? "" : `. ${hint}`}`;
+  for (const name of overrides?.keys() ?? []) {
+    if (!known.has(name) && !(name in REFUSED)) throw unknownOverride(name, didYouMean(name, known));
+  }
+}
+
+function unknownOverride(name: string, hint: string | undefined): SkyqError {
+  return new SkyqError("usage", `Cannot set "${name}": no such config key`, {
+    hint: hint ?? "The option --ini prints a sample config with every key.",
   });
 }
 
@@ -299,11 +307,7 @@ function checkNames(raw: RawValues, ini: IniFile | null, section: string | null,
     }
     if (known.has(name) || raw.referenced.has(name)) continue;
     const hint = didYouMean(name, known);
-    if (source === "--set") {
-      throw new SkyqError("usage", `Cannot set "${name}": no such config key`, {
-        hint: hint ?? "The option --ini prints a sample config with every key.",
-      });
-    }
+    if (source === "--set") throw unknownOverride(name, hint);
     if (section === "pgqd" && source === "file") {
       throw new SkyqError("config", `Cannot use config file "${input.file}": unknown key "${name}" in [pgqd]`, {
         hint,

@@ -77,6 +77,17 @@ export async function during<T>(act: string, work: Promise<T>): Promise<T> {
   }
 }
 
+/** The same for values that somebody typed: what the server cannot read (SQLSTATE class 22) is wrong usage. */
+export async function asInput<T>(act: string, work: Promise<T>): Promise<T> {
+  try {
+    return await during(act, work);
+  } catch (error) {
+    if (!(error instanceof SkyqError) || !error.sqlstate?.startsWith("22")) throw error;
+    const { message, facts, sqlstate, cause } = error;
+    throw new SkyqError("usage", message, { facts, sqlstate, cause });
+  }
+}
+
 /** The server's own words, without the act that failed; the message of any other error. */
 export function serverMessage(error: SkyqError): string {
   return serverFields(error.cause)?.message ?? error.message;
@@ -141,6 +152,10 @@ const HINTS_BY_MESSAGE: readonly [RegExp, string][] = [
   [
     /^role ".*" (does not exist|is not permitted to log in)$/,
     "Create the role (CREATE ROLE … LOGIN), or correct user in the connect string.",
+  ],
+  [
+    /^canceling statement due to user request$/,
+    "Somebody cancelled the statement: Ctrl-C here, or pg_cancel_backend on the server.",
   ],
   [
     /^EXECUTE of transaction commands is not implemented$/,

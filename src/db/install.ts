@@ -1,14 +1,16 @@
 /** Puts skyq's schemas into a database, or brings them up to date. */
 import type { Logger } from "../base/log.ts";
 import { SkyqError } from "../base/errors.ts";
-import { SCHEMAS, type SqlSchema } from "../../sql/mod.ts";
-import { isLondiste2, isPgq2 } from "./old_schemas.ts";
+import { type Migration, SCHEMAS, type SqlSchema } from "../../sql/mod.ts";
+import { during } from "./errors.ts";
+import { type Locker, withLocks } from "./locks.ts";
+import { incompletePgq, isLondiste2, isPgq2, MISSING_OF_PGQ } from "./old_schemas.ts";
 import { one, type Queryable } from "./queryable.ts";
 
 /** The oldest server whose SQL the functions use, as `server_version_num`. */
 const SERVER_VERSION_MIN = 130000;
-/** How long to wait for another installer, or for somebody who locks a table that a migration changes. */
-const LOCK_TIMEOUT_MS = 60_000;
+/** How long to wait for another installer, and to try for the tables that a migration changes. */
+export const INSTALL_LOCK_LIMIT_MS = 60_000;
 const ROLES = ["pgq_reader", "pgq_writer", "pgq_admin"];
 
 /**
@@ -40,27 +42,51 @@ export interface InstallOptions {
 export async function installSchemas(db: Queryable, options: InstallOptions): Promise<InstallReport> {
   const { log, schemas = SCHEMAS } = options;
   await requireServer(db);
-  // Read committed whatever the server's default: what another installer did while we waited for it must be seen.
-  await db.query("begin isolation level read committed");
-  try {
-    const report = await installInTransaction(db, schemas, log);
-    await db.query("commit");
-    return report;
-  } catch (error) {
-    // The first error is the one to tell; if the connection is gone the server rolls back by itself.
-    await db.query("rollback").catch(() => {});
-    throw error;
-  }
+  return await withLocks({ act: "Cannot install", log, limitMs: INSTALL_LOCK_LIMIT_MS }, async (lock) => {
+    // Read committed whatever the server's default: what another installer did while we waited for it must be seen.
+    await db.query("begin isolation level read committed");
+    try {
+      await beginInstall(db);
+      const report = await installInTransaction(db, schemas, log, lock);
+      await db.query("commit");
+      return report;
+    } catch (error) {
+      // The first error is the one to tell; if the connection is gone the server rolls back by itself.
+      await db.query("rollback").catch(() => {});
+      throw error;
+    }
+  });
 }
 
 /**
- * The same inside the caller's transaction, read committed, which commits it together with what else it does. Settings
- * (`search_path`, `lock_timeout`) stay changed until its end.
+ * The same inside the caller's transaction, read committed, which commits it together with what else it does, and is
+ * begun anew when a lock is missing. Settings (`search_path`) stay changed until its end.
+ * @param lock of `withLocks`; `beginInstall` was called before the first lock
  * @throws {SkyqError} as `installSchemas`
  */
-export async function installSchemasWithin(tx: Queryable, options: InstallOptions): Promise<InstallReport> {
+export async function installSchemasWithin(
+  tx: Queryable,
+  lock: Locker,
+  options: InstallOptions,
+): Promise<InstallReport> {
   await requireServer(tx);
-  return await installInTransaction(tx, options.schemas ?? SCHEMAS, options.log);
+  return await installInTransaction(tx, options.schemas ?? SCHEMAS, options.log, lock);
+}
+
+/**
+ * Waits for another installer, with no other lock in hand. From then on nothing in this transaction waits long: those who
+ * use what it changes stand behind it.
+ */
+export async function beginInstall(tx: Queryable): Promise<void> {
+  await tx.query(`set local lock_timeout = ${INSTALL_LOCK_LIMIT_MS}`);
+  await during(
+    "Cannot install: another installation goes on",
+    tx.query("select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('skyq install'))"),
+  );
+  await tx.query(
+    `select pg_catalog.set_config('lock_timeout', (s.setting::int4 / 2)::text, true)
+       from pg_catalog.pg_settings s where s.name = 'deadlock_timeout'`,
+  );
 }
 
 /** Says that a schema is skyq's own now, in its newest shape: the next installation applies its functions. */
@@ -69,18 +95,23 @@ export async function recordInstalled(tx: Queryable, schema: SqlSchema): Promise
   for (const id of [0, ...schema.migrations.map((migration) => migration.id)]) await record(tx, schema.name, id);
 }
 
-async function installInTransaction(db: Queryable, schemas: readonly SqlSchema[], log: Logger): Promise<InstallReport> {
-  await db.query(`set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
+async function installInTransaction(
+  db: Queryable,
+  schemas: readonly SqlSchema[],
+  log: Logger,
+  lock: Locker,
+): Promise<InstallReport> {
   await db.query("set local client_min_messages = warning");
   // Our texts name every object with its schema; only the types and operators of the server are looked up by path.
   await db.query("set local search_path = pg_catalog");
-  await db.query("select pg_advisory_xact_lock(hashtext('skyq install'))");
 
   await requireNoOldSchemas(db, schemas);
   const found = new Map<string, Found>();
   for (const schema of schemas) found.set(schema.name, await look(db, schema));
+  if (found.get("pgq")?.origin === "foreign") await requireWholePgq(db);
   await requirePrivilege(db, schemas, found);
   await requireRightsOnForeign(db, schemas, found);
+  await lockWhatChanges(db, schemas, found, lock);
 
   const done: { name: string; state: InstallState; migrations: number }[] = [];
   for (const schema of schemas) {
@@ -144,6 +175,27 @@ async function look(db: Queryable, schema: SqlSchema): Promise<Found> {
   return { ...base, origin: is_there ? "foreign" : "none" };
 }
 
+/** All at once and before anything is changed: see `locks.ts`. */
+async function lockWhatChanges(
+  db: Queryable,
+  schemas: readonly SqlSchema[],
+  found: Map<string, Found>,
+  lock: Locker,
+): Promise<void> {
+  const ours = schemas.filter((schema) => found.get(schema.name)!.origin === "ours" && found.get(schema.name)!.isOurs);
+  const migrations = ours.flatMap((schema) => dueMigrations(schema, found.get(schema.name)!.migrationIds));
+  await lock(db, [...new Set(migrations.flatMap((migration) => migration.locks ?? []))], "access exclusive");
+  const altered: string[] = [];
+  for (const { table, isDue } of schemas.flatMap((schema) => schema.alterations ?? [])) {
+    if ((await one<{ is_due: boolean }>(db, `select ${isDue} as is_due`)).is_due) altered.push(table);
+  }
+  await lock(db, altered, "share row exclusive");
+}
+
+function dueMigrations(schema: SqlSchema, applied: ReadonlySet<number>): readonly Migration[] {
+  return schema.migrations.filter(({ id }) => !applied.has(id));
+}
+
 async function migrationsOf(db: Queryable, schema: string): Promise<Set<number>> {
   const { is_there } = await one<{ is_there: boolean }>(
     db,
@@ -165,7 +217,7 @@ async function createSchema(db: Queryable, schema: SqlSchema): Promise<void> {
 
 /** @returns how many migrations were due */
 async function updateSchema(db: Queryable, schema: SqlSchema, applied: Set<number>): Promise<number> {
-  const due = schema.migrations.filter(({ id }) => !applied.has(id));
+  const due = dueMigrations(schema, applied);
   for (const { id, sql } of due) {
     await record(db, schema.name, id);
     await runScript(db, sql);
@@ -225,6 +277,12 @@ async function requireNoOldSchemas(db: Queryable, schemas: readonly SqlSchema[])
       hint: "`skyq queue upgrade CONFIG` brings it to 3.5; its queues, consumers and events stay.",
     });
   }
+}
+
+/** One that somebody else made is left as it is: then all has to be there. */
+async function requireWholePgq(db: Queryable): Promise<void> {
+  const { missing } = await one<{ missing: string[] }>(db, `select ${MISSING_OF_PGQ} as missing`);
+  if (missing.length > 0) throw incompletePgq("Cannot install beside schema pgq", missing);
 }
 
 async function requirePrivilege(db: Queryable, schemas: readonly SqlSchema[], found: Map<string, Found>) {

@@ -1,4 +1,5 @@
-/** Schemas of the originals' version 2.1, which have the names of ours. */
+/** What else may stand under the names of our schemas: the originals' version 2.1, halves of an installation. */
+import { SkyqError } from "../base/errors.ts";
 import type { Queryable } from "./queryable.ts";
 
 /** Whether schema pgq is that of PgQ 2.1. */
@@ -21,4 +22,26 @@ export async function isLondiste2(db: Queryable): Promise<boolean> {
                 and pg_catalog.to_regclass('londiste.table_info') is null`,
   );
   return rows.length > 0;
+}
+
+/** An SQL expression: which of the things that every PgQ has are missing in schema pgq, as an array of text. */
+export const MISSING_OF_PGQ = `array(
+  select n.name from pg_catalog.unnest(array['pgq.consumer', 'pgq.event_template', 'pgq.queue', 'pgq.retry_queue',
+                                             'pgq.subscription', 'pgq.tick']) n(name)
+   where pg_catalog.to_regclass(n.name) is null
+  union all
+  select n.name from pg_catalog.unnest(array['pgq.create_queue', 'pgq.finish_batch', 'pgq.get_batch_events',
+                                             'pgq.get_consumer_info', 'pgq.get_queue_info', 'pgq.insert_event',
+                                             'pgq.next_batch', 'pgq.register_consumer', 'pgq.ticker',
+                                             'pgq.unregister_consumer', 'pgq.version']) n(name)
+   where not exists (select 1 from pg_catalog.pg_proc p
+                      where p.pronamespace = pg_catalog.to_regnamespace('pgq') and 'pgq.' || p.proname = n.name))`;
+
+/** @param act what cannot be done · @param missing not empty */
+export function incompletePgq(act: string, missing: readonly string[]): SkyqError {
+  const more = missing.length > 3 ? ` and ${missing.length - 3} more` : "";
+  return new SkyqError("not-installed", `${act}: schema pgq lacks ${missing.slice(0, 3).join(", ")}${more}`, {
+    hint: "It is no PgQ, or a part of one: restore it whole, drop it (its events are lost), or name another database.",
+    facts: { missing: [...missing] },
+  });
 }

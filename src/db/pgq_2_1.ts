@@ -7,7 +7,15 @@ import { SCHEMAS } from "../../sql/mod.ts";
 import { SkyqError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { during } from "./errors.ts";
-import { type InstallReport, installSchemas, installSchemasWithin, recordInstalled } from "./install.ts";
+import {
+  beginInstall,
+  INSTALL_LOCK_LIMIT_MS,
+  type InstallReport,
+  installSchemas,
+  installSchemasWithin,
+  recordInstalled,
+} from "./install.ts";
+import { type Locker, withLocks } from "./locks.ts";
 import { isLondiste2, isPgq2 } from "./old_schemas.ts";
 import type { SqlConnection, Transaction } from "./sql.ts";
 
@@ -18,14 +26,35 @@ import type { SqlConnection, Transaction } from "./sql.ts";
 export async function upgradeQueues(db: SqlConnection, log: Logger): Promise<InstallReport> {
   const schemas = await isLondiste2(db) ? SCHEMAS.filter((schema) => schema.name !== "londiste") : SCHEMAS;
   if (!await isPgq2(db)) return await installSchemas(db, { log, schemas });
-  return await db.transaction(async (tx) => {
-    await tx.exec("set transaction isolation level read committed");
-    log.info("Upgrading pgq from 2.1 to 3.5");
-    await convertPgq2(tx);
-    const report = await installSchemasWithin(tx, { log, schemas });
-    await addCompat2(tx);
-    return report;
-  });
+  const limits = { act: "Cannot upgrade schema pgq", log, limitMs: INSTALL_LOCK_LIMIT_MS };
+  return await withLocks(limits, (lock) =>
+    db.transaction(async (tx) => {
+      await tx.exec("set transaction isolation level read committed");
+      await beginInstall(tx);
+      await lockPgq2(tx, lock);
+      log.info("Upgrading pgq from 2.1 to 3.5");
+      await convertPgq2(tx);
+      const report = await installSchemasWithin(tx, lock, { log, schemas });
+      await addCompat2(tx);
+      return report;
+    }));
+}
+
+/**
+ * Locks all that is altered. Whoever writes events reads pgq.queue before anything else of the schema, and keeps that
+ * lock to the end of the transaction: with pgq.queue in hand no writer is left in any event table, and daemons hold the
+ * others for moments.
+ * @param others tables to be locked with them
+ */
+export async function lockPgq2(tx: Transaction, lock: Locker, others: readonly string[] = []): Promise<void> {
+  await lock(tx, ["pgq.queue"], "access exclusive");
+  const rows = await tx.query<{ name: string }>(
+    `select pg_catalog.format('%I.%I', 'pgq', c.relname) as name
+       from pg_catalog.pg_class c
+      where c.relnamespace = 'pgq'::pg_catalog.regnamespace and c.relkind in ('r', 'p') and c.relname <> 'queue'
+      order by c.oid`,
+  );
+  await lock(tx, [...rows.map((row) => row.name), ...others], "access exclusive");
 }
 
 /**
@@ -33,10 +62,9 @@ export async function upgradeQueues(db: SqlConnection, log: Logger): Promise<Ins
  * follow in the same transaction, then `addCompat2`. Functions that stay keep their identity: sessions that write
  * events meanwhile wait for the transaction, and go on.
  *
- * Locks: access exclusive on pgq.queue and others, so that who writes events waits.
+ * Locks: those of `lockPgq2`, which the caller has taken; who writes events waits.
  */
 export async function convertPgq2(tx: Transaction): Promise<void> {
-  // Every open transaction that has written an event has to end first.
   await during("Cannot upgrade schema pgq", tx.exec(tables));
   await tx.exec("savepoint skyq_function");
   for (const text of pgq.functions) {

@@ -61,6 +61,7 @@ export class SqlConnection implements Queryable {
   readonly serverVersion: number;
   readonly processId: number;
   readonly #place: string;
+  readonly #target: Target;
   readonly #sql: postgres.Sql;
   readonly #stream: Duplex;
   readonly #onStatement: SqlOptions["onStatement"];
@@ -71,6 +72,7 @@ export class SqlConnection implements Queryable {
   /** Use `openSql`. */
   constructor(target: Target, place: string, options: SqlOptions, transport: Transport, session: Session) {
     this.#place = place;
+    this.#target = target;
     this.#onStatement = options.onStatement;
     this.processId = session.processId;
     this.serverVersion = session.serverVersion;
@@ -157,6 +159,12 @@ export class SqlConnection implements Queryable {
     this.#listeners.set(channel, listeners);
     listeners.add(listener);
     if (listeners.size === 1) await this.exec(`listen "${channel.replaceAll('"', '""')}"`);
+  }
+
+  /** Ends the statement that runs here, by a connection of its own; it fails with `timeout`. */
+  async cancel(): Promise<void> {
+    await using other = await openSql(this.#target, { applicationName: "skyq cancel" });
+    await other.query("select pg_cancel_backend($1)", [this.processId]);
   }
 
   /** Says good-bye and closes; waits at most a second for statements that still run. */

@@ -160,12 +160,14 @@ export class Target {
   /** The connect string that was parsed as keywords, without its secrets. Can be parsed again. */
   readonly redacted: string;
   readonly #settings: Settings;
+  readonly #givenPassword: string | null;
   readonly #environment: Environment;
 
   /** Use `parseTarget`. */
   constructor(settings: Settings, given: ReadonlyMap<string, string>, environment: Environment) {
     const get = (name: string) => settings.get(name) || null;
     this.#settings = settings;
+    this.#givenPassword = given.get("password") ?? null;
     this.#environment = environment;
     this.hosts = parseHosts(settings);
     this.user = get("user") ?? required(environment.osUser, "user", "nobody says who runs skyq");
@@ -225,6 +227,13 @@ export class Target {
     const hostName = isDefaultSocket ? "localhost" : host.host;
     const wanted = [hostName, String(host.port), this.database, this.user];
     return { password: findPassword(text, wanted), note: null };
+  }
+
+  /** The same with some keywords changed. @param keepPassword whether a password of the connect string goes along */
+  with(keywords: Readonly<Record<string, string>>, { keepPassword }: { keepPassword: boolean }): Target {
+    const password = keepPassword && this.#givenPassword !== null ? { password: this.#givenPassword } : {};
+    const parts = Object.entries({ ...password, ...keywords }).map(([name, value]) => `${name}=${quoteValue(value)}`);
+    return parseTarget(`${this.redacted} ${parts.join(" ")}`, this.#environment);
   }
 
   toJSON(): string {

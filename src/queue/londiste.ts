@@ -1,4 +1,6 @@
 import { SkyqError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import { withLocks } from "../db/locks.ts";
 import { one, type Queryable } from "../db/queryable.ts";
 import { quoteFullName } from "../db/quote.ts";
 import { checkRet, type Ret } from "./pgq_node.ts";
@@ -228,7 +230,22 @@ export function restorablePendingFkeys(db: Queryable): Promise<Fkey[]> {
  * londiste.restore_table_fkey in its lazy form: ADD … NOT VALID, then VALIDATE, each in a transaction of its own.
  * @throws {SkyqError} `sql` when the data violate it, with some of the rows that do; it stays pending then
  */
-export async function restoreFkey(db: Queryable, fkey: Fkey): Promise<void> {
+export async function restoreFkey(db: Queryable, fkey: Fkey, log: Logger): Promise<void> {
+  const tables = [quoteFullName(fkey.from_table), quoteFullName(fkey.to_table)];
+  const act = `Cannot make foreign key ${fkey.fkey_name} of ${fkey.from_table}`;
+  const add = (sql: string) =>
+    withLocks({ act, log }, async (lock) => {
+      await db.query("begin");
+      try {
+        await lock(db, tables, "share row exclusive");
+        await db.query(sql);
+        await db.query("commit");
+      } catch (error) {
+        // The first error is the one to tell; if the connection is gone the server rolls back by itself.
+        await db.query("rollback").catch(() => {});
+        throw error;
+      }
+    });
   for (;;) {
     const row = await one<{ sql: string | null }>(
       db,
@@ -237,7 +254,8 @@ export async function restoreFkey(db: Queryable, fkey: Fkey): Promise<void> {
     );
     if (row.sql === null || row.sql === "") return;
     try {
-      await db.query(row.sql);
+      // To validate locks out no writer.
+      await (/ validate constraint /.test(row.sql) ? db.query(row.sql) : add(row.sql));
     } catch (error) {
       if (!(error instanceof SkyqError) || error.sqlstate !== "23503") throw error;
       const rows = await violatingRows(db, fkey);

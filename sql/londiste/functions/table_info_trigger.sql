@@ -16,6 +16,10 @@ begin
             for each row execute function londiste.table_info_trigger();
     end if;
     -- also for workers, who write under session_replication_role = replica
-    alter table londiste.table_info enable always trigger table_info_trigger_sync;
+    perform 1 from pg_catalog.pg_trigger t
+      where t.tgrelid = 'londiste.table_info'::regclass and t.tgname = 'table_info_trigger_sync' and t.tgenabled = 'A';
+    if not found then
+        alter table londiste.table_info enable always trigger table_info_trigger_sync;
+    end if;
 end;
 $$;

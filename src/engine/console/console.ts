@@ -22,6 +22,7 @@ export async function runText(session: ConsoleSession, text: string): Promise<vo
 }
 
 async function runStatement(session: ConsoleSession, { text, tokens }: Statement): Promise<void> {
+  if (isBackslash(text)) return await runBackslash(session, text);
   for (const { pattern, run } of STATEMENTS) {
     const values = matchPattern(pattern, tokens);
     if (values !== null) return await run(session, values);
@@ -37,6 +38,22 @@ async function runStatement(session: ConsoleSession, { text, tokens }: Statement
   else session.printer.line(result.command ?? "");
 }
 
+/** A command of psql: fingers type them. */
+function isBackslash(text: string): boolean {
+  return /^\s*\\/.test(text);
+}
+
+async function runBackslash(session: ConsoleSession, text: string): Promise<void> {
+  const word = text.trim();
+  const meant = /^\\q(uit)?$/.test(word) ? "exit" : /^\\(\?|h|help)$/.test(word) ? "help" : null;
+  if (meant === null) {
+    throw new SkyqError("usage", `Cannot run "${word}": backslash commands are those of psql`, {
+      hint: "`show help;` lists what there is; \\? and \\q work here as well.",
+    });
+  }
+  for (const statement of splitStatements(`${meant};`).statements) await runStatement(session, statement);
+}
+
 export interface InteractiveOptions {
   /** Lines typed are kept here; null: nowhere. */
   readonly historyFile: string | null;
@@ -44,8 +61,8 @@ export interface InteractiveOptions {
 }
 
 /**
- * Talks with a person until the input ends, or `exit;`. An error ends the statement, not the talk. Ctrl-C forgets what
- * is typed, or cancels what runs.
+ * Talks with a person until the input ends, or `exit;`. An error ends the statement, not the talk; a lost connection is
+ * opened anew for the next one. Ctrl-C forgets what is typed, or cancels what runs.
  */
 export async function runInteractive(
   session: ConsoleSession,
@@ -85,11 +102,14 @@ export async function runInteractive(
   ask();
   for await (const line of lines) {
     if (line.trim() !== "") history.push(line);
-    const { statements, rest } = splitStatements(`${typed}${line}\n`);
+    // psql's need no semicolon.
+    const ended = typed.trim() === "" && isBackslash(line) && !line.includes(";") ? `${line};` : line;
+    const { statements, rest } = splitStatements(`${typed}${ended}\n`);
     typed = lex(rest).tokens.length > 0 || lex(rest).isOpen ? rest : "";
     isRunning = true;
     for (const statement of statements) {
       try {
+        if (await session.revive()) session.log.warning("Connected again; what the old connection had is gone");
         await runStatement(session, statement);
       } catch (error) {
         session.log.error(
@@ -100,14 +120,11 @@ export async function runInteractive(
       if (session.isOver) break;
     }
     isRunning = false;
-    if (session.isOver || session.db.isClosed) break;
+    if (session.isOver) break;
     ask();
   }
   lines.close();
   writeHistory(historyFile, history);
-  if (session.db.isClosed && !session.isOver) {
-    throw new SkyqError("connection-lost", "Lost the connection of the console");
-  }
 }
 
 /** Lines of the history, oldest first. */

@@ -26,9 +26,8 @@ export class ConsoleSession {
 
   /** @throws {SkyqError} `connect`, `auth`, `config` · `not-found`, `not-installed` (the queue) */
   static async open(
-    { dsn, queue, printer, log }: { dsn: string; queue: string | null; printer: Printer; log: Logger },
+    { target, queue, printer, log }: { target: Target; queue: string | null; printer: Printer; log: Logger },
   ): Promise<ConsoleSession> {
-    const target = parseTarget(dsn);
     const session = new ConsoleSession(await connect(target, log), target, printer, log);
     try {
       if (queue !== null) await session.use(queue);
@@ -63,9 +62,16 @@ export class ConsoleSession {
     });
   }
 
-  /** Goes to another database; the old one stays when that fails. */
-  async reconnect(dsn: string): Promise<void> {
-    const target = parseTarget(dsn);
+  /** Connects again where the server ended the connection. @returns whether it had to */
+  async revive(): Promise<boolean> {
+    if (!this.#db.isClosed) return false;
+    this.#db = await connect(this.#target, this.log);
+    return true;
+  }
+
+  /** Goes to another database; the old one stays when that fails. @param target a connect string, or one parsed */
+  async reconnect(to: string | Target): Promise<void> {
+    const target = typeof to === "string" ? parseTarget(to) : to;
     const db = await connect(target, this.log);
     await this.#db.close();
     this.#db = db;
@@ -73,15 +79,16 @@ export class ConsoleSession {
     this.queue = null;
   }
 
-  /** The connect string of now, without its secrets. */
-  get location(): string {
-    return this.#target.redacted;
+  /** Where we are, with some keywords changed; the password stays as long as server and role do, as in psql. */
+  changed(keywords: Readonly<Record<string, string>>): Target {
+    return this.#target.with(keywords, {
+      keepPassword: !("host" in keywords || "port" in keywords || "user" in keywords),
+    });
   }
 
   /** Ends the running statement. */
   async cancel(): Promise<void> {
-    await using other = await connect(this.#target, this.log);
-    await other.query("select pg_cancel_backend($1)", [this.#db.processId]);
+    await this.#db.cancel();
   }
 
   async close(): Promise<void> {

@@ -14,7 +14,7 @@ import {
 } from "../../queue/pgq.ts";
 import { changeSettings, parseSetting, SETTINGS } from "../queue_admin/config.ts";
 import { dropQueueAndLimits } from "../queue_admin/drop.ts";
-import { requireConsumer, requireQueue } from "../queue_admin/names.ts";
+import { checkedName, requireConsumer, requireQueue } from "../queue_admin/names.ts";
 import { findTick, isRegistered, positionOf } from "../queue_admin/position.ts";
 import { sequenceDdl, tableDdl } from "./ddl.ts";
 import { parsePattern, type Pattern, type Values } from "./grammar.ts";
@@ -40,7 +40,7 @@ export const STATEMENTS: readonly ConsoleStatement[] = [
   statement("install pgq", install),
   statement("install londiste", install),
   statement("create queue <queue>", async ({ db, printer }, values) => {
-    const queue = values.need("queue");
+    const queue = checkedName("create queue", values.need("queue"));
     printer.line(await createQueue(db, queue) ? "CREATE" : `Queue "${queue}" is there already`);
   }),
   statement("alter queue <queue> set <settings:setting=>", async ({ db, printer }, values) => {
@@ -56,7 +56,7 @@ export const STATEMENTS: readonly ConsoleStatement[] = [
   }),
   statement("drop queue <queue>", async (session, values) => {
     const queue = values.need("queue");
-    await dropQueueAndLimits(session.db, queue, false);
+    await dropQueueAndLimits(session.db, queue, false, session.log);
     if (session.queue === queue) session.queue = null;
     session.printer.line("DROP");
   }),
@@ -88,9 +88,12 @@ export const STATEMENTS: readonly ConsoleStatement[] = [
     async (session, values) => {
       const { db, printer } = session;
       const queue = session.needQueue(values.get("queue"));
-      const consumer = values.need("consumer");
+      const consumer = checkedName("register consumer", values.need("consumer"));
       await requireQueue(db, queue);
       const [at, other] = [values.get("tick"), values.get("other")];
+      if (at !== null && other !== null) {
+        throw new SkyqError("usage", `Cannot register consumer "${consumer}": both "at" and "copy" are given`);
+      }
       if (await isRegistered(db, queue, consumer)) {
         printer.line(`Consumer "${consumer}" is registered on queue "${queue}" already`);
         return;
@@ -293,9 +296,7 @@ async function connect(session: ConsoleSession, options: ReadonlyMap<string, str
     return;
   }
   if (Object.keys(keywords).length > 0) {
-    // What is not said stays, as it does in psql.
-    const parts = Object.entries(keywords).map(([name, value]) => `${name}='${value!.replace(/[\\']/g, "\\$&")}'`);
-    await session.reconnect(`${session.location} ${parts.join(" ")}`);
+    await session.reconnect(session.changed(keywords as Record<string, string>));
   }
   if (queue !== null) await session.use(queue);
 }

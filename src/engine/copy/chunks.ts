@@ -121,6 +121,7 @@ export async function loadChunks(first: Connections, load: ChunkLoad): Promise<v
   ))[0]!;
   const list = columnList(
     await commonColumns(first.provider, first.subscriber, {
+      queue,
       sourceTable: table,
       destTable: load.dest,
       log: load.log,

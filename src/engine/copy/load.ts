@@ -107,10 +107,11 @@ export function columnList(columns: readonly { name: string }[]): string {
   return columns.map((column) => quoteIdent(column.name)).join(", ");
 }
 
-async function leftOutOf(subscriber: Queryable, table: string): Promise<ReadonlySet<string>> {
+/** Another queue of the same subscriber may bring a table of the same name. */
+async function leftOutOf(subscriber: Queryable, queue: string, table: string): Promise<ReadonlySet<string>> {
   const rows = await subscriber.query<{ table_attrs: string | null }>(
-    "select t.table_attrs from londiste.table_info t where t.table_name = $1 and t.local",
-    [table],
+    "select t.table_attrs from londiste.table_info t where t.queue_name = $1 and t.table_name = $2 and t.local",
+    [queue, table],
   );
   return new Set(rows.flatMap((row) => [...leftOut(row)]));
 }
@@ -119,13 +120,13 @@ async function leftOutOf(subscriber: Queryable, table: string): Promise<Readonly
 export async function commonColumns(
   from: Queryable,
   to: Queryable,
-  copy: { sourceTable: string; destTable: string; log: Logger },
+  copy: { queue: string; sourceTable: string; destTable: string; log: Logger },
 ): Promise<Column[]> {
   const source = await readColumns(from, copy.sourceTable, "provider");
   const dest = await readColumns(to, copy.destTable, "subscriber");
   const destNames = new Map(dest.map((column) => [column.name, column]));
   const sourceNames = new Set(source.map((column) => column.name));
-  const left = await leftOutOf(to, copy.sourceTable);
+  const left = await leftOutOf(to, copy.queue, copy.sourceTable);
   const absent = source.filter((column) => !column.generated && !destNames.has(column.name) && !left.has(column.name));
   if (absent.length > 0) {
     const names = absent.map((column) => column.name).join(", ");

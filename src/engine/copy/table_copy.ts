@@ -5,6 +5,7 @@ import type { Logger } from "../../base/log.ts";
 import { sleep } from "../../base/time.ts";
 import { EventCodec } from "../../codec/event_codec.ts";
 import { during } from "../../db/errors.ts";
+import { withLocks } from "../../db/locks.ts";
 import { quoteFullName } from "../../db/quote.ts";
 import type { Target } from "../../db/target.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
@@ -308,8 +309,14 @@ class TableCopy implements AsyncDisposable {
     this.#setPosition(position, null);
 
     for (const fkey of await findTableFkeys(subscriber, dest)) {
-      const dropped = dropTableFkey(subscriber, fkey.from_table, fkey.fkey_name);
-      if (await during(`Cannot drop foreign key "${fkey.fkey_name}" of table "${fkey.from_table}"`, dropped)) {
+      const act = `Cannot drop foreign key "${fkey.fkey_name}" of table "${fkey.from_table}"`;
+      const { lockTimeoutMs: limitMs, signal } = this.#options;
+      const dropped = withLocks({ act, log, limitMs, signal }, (lock) =>
+        this.#transaction(async () => {
+          await lock(subscriber, [fkey.from_table, fkey.to_table].map(quoteFullName), "access exclusive");
+          return await dropTableFkey(subscriber, fkey.from_table, fkey.fkey_name);
+        }));
+      if (await during(act, dropped)) {
         log.info(`Dropping fkey: ${fkey.fkey_name}`);
       }
     }
@@ -336,7 +343,8 @@ class TableCopy implements AsyncDisposable {
   async #beginChunks(row: TableRow, dest: string, plan: ChunkPlan): Promise<boolean> {
     const { queue, table } = this.#options;
     const { provider, subscriber, log } = this.#path;
-    const list = columnList(await commonColumns(provider, subscriber, { sourceTable: table, destTable: dest, log }));
+    const sides = { queue, sourceTable: table, destTable: dest, log };
+    const list = columnList(await commonColumns(provider, subscriber, sides));
     await beginRead(provider, table, { isolation: "read committed", lockTimeoutMs: this.#options.lockTimeoutMs });
     try {
       const probe = provider.copyOut(`copy (select ${list} from only ${quoteFullName(table)} limit 1) to stdout`);

@@ -1,8 +1,24 @@
 // The capture triggers of the provider's tables, as an operator meets them.
 
 import type { Logger } from "../../base/log.ts";
+import { type Locker, withLocks } from "../../db/locks.ts";
 import type { Queryable } from "../../db/queryable.ts";
+import { quoteFullName } from "../../db/quote.ts";
 import type { SqlConnection } from "../../db/sql.ts";
+
+/**
+ * Locks a table whose triggers are to be made or replaced: against writers, and against readers as well when it has
+ * triggers that may have to go. A lock that had to be made stronger later would be a deadlock waiting to happen.
+ */
+export async function lockForTriggers(tx: Queryable, lock: Locker, table: string): Promise<void> {
+  const rows = await tx.query<{ has_any: boolean }>(
+    `select exists (select 1 from skyq._queue_triggers(c.oid)) as has_any
+       from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass($1)`,
+    [quoteFullName(table)],
+  );
+  if (rows[0] === undefined) return;
+  await lock(tx, [quoteFullName(table)], rows[0].has_any ? "access exclusive" : "share row exclusive");
+}
 
 export interface CaptureProblem {
   /** The name under which the table is registered. */
@@ -36,11 +52,16 @@ export async function captureProblems(db: Queryable, queue: string): Promise<Cap
 export async function repairCapture(db: SqlConnection, queue: string, table: string, log: Logger): Promise<boolean> {
   const found = (await captureProblems(db, queue)).find((problem) => problem.table === table);
   if (found === undefined || found.localName === null || !found.problem.startsWith("trigger is")) return false;
-  await db.query(
-    `select skyq.create_capture($1, $2, c.trigger_args, c.mode)
-       from skyq.capture c where c.queue_name = $1 and c.table_name = $3`,
-    [queue, found.localName, table],
-  );
+  const name = found.localName;
+  await withLocks({ act: `Cannot capture ${table}`, log }, (lock) =>
+    db.transaction(async (tx) => {
+      await lockForTriggers(tx, lock, name);
+      await tx.query(
+        `select skyq.create_capture($1, $2, c.trigger_args, c.mode)
+           from skyq.capture c where c.queue_name = $1 and c.table_name = $3`,
+        [queue, name, table],
+      );
+    }));
   log.warning(`${table}: its capture was made again (${found.problem}); what was written meanwhile is not replicated`);
   log.warning(`Copy the table anew on every subscriber: skyq subscriber resync CONFIG ${table}`);
   return true;

@@ -1,8 +1,9 @@
 // What keeps tables and sequences from being replicated, before it does: nothing here changes anything.
 
 import type { Logger } from "../../base/log.ts";
+import { didYouMean } from "../../base/nearest.ts";
 import type { Queryable } from "../../db/queryable.ts";
-import { quoteFullName } from "../../db/quote.ts";
+import { makeFullName, quoteFullName } from "../../db/quote.ts";
 import type { SqlConnection } from "../../db/sql.ts";
 import { getSeqList, getTableList } from "../../queue/londiste.ts";
 import { captureProblems } from "./captures.ts";
@@ -19,10 +20,15 @@ export interface CheckOptions {
   readonly onFinding?: (name: string, finding: Finding) => void;
 }
 
+/** `unsound`: there was an ERROR. `unknown name`: not all could be looked at, whatever was found on the others. */
+export type Verdict = "sound" | "unsound" | "unknown name";
+
 /** Findings of one run, logged as they come. */
 class Findings {
   readonly #options: CheckOptions;
   hasError = false;
+  /** A name that stands for nothing: that is no finding about a table. */
+  hasUnknown = false;
 
   constructor(options: CheckOptions) {
     this.#options = options;
@@ -36,6 +42,19 @@ class Findings {
     }
   }
 
+  unknown(names: readonly string[], registered: readonly string[]): void {
+    for (const typed of names) {
+      this.hasUnknown = true;
+      this.error(typed, `No registered table matches ${typed}`);
+      const hint = didYouMean(makeFullName(typed), registered);
+      if (hint !== undefined) this.#options.log.info(`hint: ${hint}`);
+    }
+  }
+
+  get verdict(): Verdict {
+    return this.hasUnknown ? "unknown name" : this.hasError ? "unsound" : "sound";
+  }
+
   error(name: string, text: string): void {
     this.add(name, [{ level: "ERROR", text }]);
   }
@@ -47,14 +66,13 @@ class Findings {
 
 /**
  * Looks for what on the provider keeps its registered tables and sequences from being captured, wholly and rightly.
- * @returns false when there was an ERROR
  */
-export async function checkProvider(db: SqlConnection, queue: string, options: CheckOptions): Promise<boolean> {
+export async function checkProvider(db: SqlConnection, queue: string, options: CheckOptions): Promise<Verdict> {
   await requireRoot(db, queue);
   const found = new Findings(options);
   const tables = (await getTableList(db, queue)).filter((row) => row.local).map((row) => row.table_name);
   const chosen = choose({ names: options.names, all: true }, tables, "table");
-  for (const typed of chosen.unknown) found.error(typed, `No registered table matches ${typed}`);
+  found.unknown(chosen.unknown, tables);
   const captures = await captureFindings(db, queue);
   for (const table of chosen.names) {
     options.log.info(`Checking ${table}`);
@@ -81,20 +99,19 @@ export async function checkProvider(db: SqlConnection, queue: string, options: C
     if (lacks !== null) found.error(table, `${table}: ${lacks}`);
   }
   if (options.names.length === 0) await checkSequences(db, queue, "provider", found);
-  return !found.hasError;
+  return found.verdict;
 }
 
 /**
  * Compares the structure of the provider's tables with the subscriber's, and looks for what keeps rows from being
  * applied there.
- * @returns false when there was an ERROR
  */
-export async function checkSubscriber(pair: Pair, queue: string, options: CheckOptions): Promise<boolean> {
+export async function checkSubscriber(pair: Pair, queue: string, options: CheckOptions): Promise<Verdict> {
   await requireRoot(pair.provider, queue);
   const found = new Findings(options);
   const sent = (await getTableList(pair.provider, queue)).filter((row) => row.local).map((row) => row.table_name);
   const chosen = choose({ names: options.names, all: true }, sent, "table");
-  for (const typed of chosen.unknown) found.error(typed, `No registered table matches ${typed}`);
+  found.unknown(chosen.unknown, sent);
   const captures = await captureFindings(pair.provider, queue);
   const isReplica = await maySetReplicaRole(pair.subscriber);
   for (const table of chosen.names) {
@@ -119,7 +136,7 @@ export async function checkSubscriber(pair: Pair, queue: string, options: CheckO
     await requireLeaf(pair.subscriber, queue);
     await checkSequences(pair.subscriber, queue, "subscriber", found);
   }
-  return !found.hasError;
+  return found.verdict;
 }
 
 /** The differences of one table, logged. @returns whether there was an ERROR */

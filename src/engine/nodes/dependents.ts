@@ -95,7 +95,7 @@ export async function restorePendingFkeys(
   for (const fkey of pending) {
     log.info(`Creating fkey: ${fkey.fkey_name} (${fkey.from_table} --> ${fkey.to_table})`);
     try {
-      await restoreFkey(db, fkey);
+      await restoreFkey(db, fkey, log);
     } catch (error) {
       isDone = false;
       log.error(`Cannot restore fkey ${fkey.fkey_name}: ${messageOf(error)}; it stays pending`);

@@ -24,6 +24,8 @@ export interface TableStructure {
   /** `r` ordinary, `p` partitioned. */
   readonly kind: string;
   readonly isUnlogged: boolean;
+  /** Its primary key may be violated until the end of the transaction: meanwhile two rows can have one key. */
+  readonly isKeyDeferrable: boolean;
   /** In table order. */
   readonly columns: readonly ColumnStructure[];
   /** What must be unique besides the primary key, as text: `(a, lower(b)) WHERE c`. */
@@ -40,6 +42,7 @@ export async function readStructure(db: Queryable, table: string): Promise<Table
   const rows = await db.query<{
     kind: string;
     unlogged: boolean;
+    is_key_deferrable: boolean;
     uniques: string[];
     checks: string[];
     firing: string[];
@@ -55,6 +58,8 @@ export async function readStructure(db: Queryable, table: string): Promise<Table
     labels: string[] | null;
   }>(
     `select c.relkind::text as kind, c.relpersistence = 'u' as unlogged, a.attname as name,
+            exists (select 1 from pg_catalog.pg_index i
+                     where i.indrelid = c.oid and i.indisprimary and not i.indimmediate) as is_key_deferrable,
             pg_catalog.format_type(a.atttypid, a.atttypmod) as type,
             exists (select 1 from pg_catalog.pg_index i
                      where i.indrelid = c.oid and i.indisprimary
@@ -97,6 +102,7 @@ export async function readStructure(db: Queryable, table: string): Promise<Table
   return {
     kind: first.kind,
     isUnlogged: first.unlogged,
+    isKeyDeferrable: first.is_key_deferrable,
     uniques: first.uniques,
     checks: first.checks,
     firing: first.firing,
@@ -123,6 +129,10 @@ export interface Finding {
   readonly text: string;
 }
 
+/** Of a deletion and an insertion of one key the later would count, though they mean different rows. */
+const DEFERRABLE =
+  "has a deferrable primary key: while two rows have one key nothing tells which of them a change means";
+
 /**
  * Why a table cannot be replicated from here.
  * @returns null when it can
@@ -131,6 +141,7 @@ export function unfitness(table: string, structure: TableStructure | null): stri
   if (structure === null) return `No table matches ${table}`;
   if (structure.kind === "p") return `Table ${table} is partitioned: add its partitions instead`;
   if (!structure.columns.some((column) => column.isKey)) return `Table ${table} has no primary key`;
+  if (structure.isKeyDeferrable) return `Table ${table} ${DEFERRABLE}`;
   return null;
 }
 
@@ -147,9 +158,10 @@ export function compareStructure(
   else if (subscriber === null) error(`Table ${table} missing from subscriber side`);
   if (provider === null || subscriber === null) return findings;
 
-  for (const [side, { columns, kind, isUnlogged }] of Object.entries({ provider, subscriber })) {
+  for (const [side, { columns, kind, isUnlogged, isKeyDeferrable }] of Object.entries({ provider, subscriber })) {
     if (kind === "p") error(`${side} table ${table} is partitioned: add its partitions instead`);
     if (!columns.some((column) => column.isKey)) error(`${side} table ${table} has no primary key`);
+    if (side === "provider" && isKeyDeferrable) error(`provider table ${table} ${DEFERRABLE}`);
     if (isUnlogged) {
       warning(`${side} table ${table} is unlogged: a crash of the server empties it, and nothing tells the other side`);
     }

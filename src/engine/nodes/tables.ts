@@ -3,6 +3,7 @@
 import { SkyqError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
 import { sleep } from "../../base/time.ts";
+import { withLocks } from "../../db/locks.ts";
 import { one, type Queryable } from "../../db/queryable.ts";
 import { quoteFullName } from "../../db/quote.ts";
 import type { SqlConnection } from "../../db/sql.ts";
@@ -18,7 +19,7 @@ import {
   moveTableState,
 } from "../../queue/londiste.ts";
 import { dropRefusals, endSetAside, hasChunks, tableRefusals } from "../../queue/skyq.ts";
-import { repairCapture } from "./captures.ts";
+import { lockForTriggers, repairCapture } from "./captures.ts";
 import { checkTable, earlierTriggers, maySetReplicaRole } from "./check.ts";
 import { choose, type Chosen, type Pair, type Selection } from "./choice.ts";
 import { type CreateMode, createSequence, createTable, creationProblems, schemaProblems } from "./create.ts";
@@ -67,7 +68,14 @@ export async function addProviderTables(
       if (selection.all && selection.names.length === 0) continue;
       log.info(`Table ${table} already added`);
       await repairCapture(db, queue, table, log);
-      if (options.capture !== "auto") await setCapture(db, queue, table, options.capture, log);
+      if (options.capture !== "auto") {
+        await changeTriggers(
+          db,
+          table,
+          { act: `Cannot capture ${table}`, log },
+          (tx) => setCapture(tx, queue, table, options.capture, log),
+        );
+      }
       continue;
     }
     const structure = await readStructure(db, table);
@@ -91,7 +99,7 @@ export async function addProviderTables(
   if (isRefused) return false;
   for (const table of wanted) {
     log.info(`Adding ${table}`);
-    const ret = await db.transaction(async (tx) => {
+    const ret = await changeTriggers(db, table, { act: `Cannot add table ${table}`, log }, async (tx) => {
       const added = await localAddTable(tx, queue, table, []);
       if (options.capture !== "auto") await setCapture(tx, queue, table, options.capture, log);
       return added;
@@ -102,6 +110,23 @@ export async function addProviderTables(
   }
   if (wanted.length === 0 && selection.all) log.info("Nothing to add: every table that fits is added already");
   return !isPassedOver;
+}
+
+/** Runs `work` in a transaction that has the table's triggers to itself, without making its writers wait long for that. */
+async function changeTriggers<T>(
+  db: SqlConnection,
+  table: string,
+  { act, log }: { act: string; log: Logger },
+  work: (tx: Queryable) => Promise<T>,
+): Promise<T> {
+  return await withLocks(
+    { act, log },
+    (lock) =>
+      db.transaction(async (tx) => {
+        await lockForTriggers(tx, lock, table);
+        return await work(tx);
+      }),
+  );
 }
 
 /** Warns of relations that no name can mean, where --all or a name seems to mean them. @returns whether there are any */
@@ -152,7 +177,12 @@ export async function removeProviderTables(
   if (isRefused) return false;
   for (const table of chosen.names) {
     log.info(`Removing ${table}`);
-    await db.transaction((tx) => localRemoveTable(tx, queue, table));
+    await changeTriggers(
+      db,
+      table,
+      { act: `Cannot remove table ${table}`, log },
+      (tx) => localRemoveTable(tx, queue, table),
+    );
   }
   return true;
 }

@@ -3,6 +3,7 @@
 import { SkyqError } from "../../base/errors.ts";
 import { formatBytes, formatSeconds } from "../../base/units.ts";
 import { didYouMean } from "../../base/nearest.ts";
+import { asInput } from "../../db/errors.ts";
 import type { Transaction } from "../../db/sql.ts";
 import type { Queryable } from "../../db/queryable.ts";
 import { queueInfo, setQueueConfig } from "../../queue/pgq.ts";
@@ -71,6 +72,16 @@ export function settingText(name: SettingName, value: unknown): string {
   return String(value);
 }
 
+/** Whether a word is meant as a setting: `name=value` with the name of one. */
+export function isSetting(text: string): boolean {
+  const [name, value] = text.split("=", 2);
+  return value !== undefined && settingName(name!) in SETTINGS;
+}
+
+function settingName(text: string): string {
+  return text.trim().toLowerCase().replace(/^queue_/, "");
+}
+
 /**
  * Reads `name=value`; the name may begin with `queue_`.
  * @throws {SkyqError} `usage` naming the nearest setting, or what the value should be
@@ -78,7 +89,7 @@ export function settingText(name: SettingName, value: unknown): string {
 export function parseSetting(text: string): { name: SettingName; value: string | null } {
   const equals = text.indexOf("=");
   if (equals < 1) throw new SkyqError("usage", `Cannot read setting "${text}": it is not NAME=VALUE`);
-  const name = text.slice(0, equals).trim().toLowerCase().replace(/^queue_/, "");
+  const name = settingName(text.slice(0, equals));
   const value = text.slice(equals + 1).trim();
   const setting: Setting | undefined = (SETTINGS as Record<string, Setting>)[name];
   if (setting === undefined) {
@@ -98,7 +109,7 @@ function checkedValue(name: string, text: string, kind: Kind): string {
   const wrong = (wanted: string) => new SkyqError("usage", `Cannot set "${name}": "${text}" is not ${wanted}`);
   switch (kind) {
     case "count":
-      if (!/^\d{1,9}$/.test(text)) throw wrong("a whole number");
+      if (!/^\d{1,9}$/.test(text)) throw wrong("a whole number from 0 to 999999999");
       return text;
     case "flag":
       if (/^(1|yes|true|on)$/i.test(text)) return "true";
@@ -129,7 +140,7 @@ export async function changeSettings(
   for (const { name, value } of changes) {
     switch (SETTINGS[name].by) {
       case "config":
-        await setQueueConfig(db, queue, name, value!);
+        await asInput(`Cannot set "${name}" to "${value}"`, setQueueConfig(db, queue, name, value!));
         break;
       case "update":
         // pgq.set_queue_config refuses these two.
@@ -142,7 +153,7 @@ export async function changeSettings(
         break;
       case "policy":
         await requireSkyq(db);
-        await setQueuePolicy(db, queue, name, value);
+        await asInput(`Cannot set "${name}" to "${value}"`, setQueuePolicy(db, queue, name, value));
     }
   }
 }

@@ -2,14 +2,20 @@
 
 import { SkyqError } from "../../base/errors.ts";
 import { didYouMean } from "../../base/nearest.ts";
+import { oneLine } from "../../base/units.ts";
+import { incompletePgq, MISSING_OF_PGQ } from "../../db/old_schemas.ts";
 import { one, type Queryable } from "../../db/queryable.ts";
 import { type ConsumerState, consumerStates, queueInfo } from "../../queue/pgq.ts";
 import { hasSkyq } from "../../queue/skyq.ts";
 
-/** @throws {SkyqError} `not-installed` when the database has no queues at all */
+/** @throws {SkyqError} `not-installed` when the database has no queues at all, or not all that belongs to them */
 export async function requirePgq(db: Queryable): Promise<void> {
-  const { there } = await one<{ there: boolean }>(db, "select to_regclass('pgq.queue') is not null as there");
-  if (there) return;
+  const { there, missing } = await one<{ there: boolean; missing: string[] }>(
+    db,
+    `select to_regclass('pgq.queue') is not null as there, ${MISSING_OF_PGQ} as missing`,
+  );
+  if (there && missing.length === 0) return;
+  if (there) throw incompletePgq("Cannot look at queues", missing);
   throw new SkyqError("not-installed", "Cannot look at queues: the database has no schema pgq", {
     hint: "Run `skyq queue install` first, or name another database.",
   });
@@ -31,8 +37,7 @@ export async function requireSkyq(db: Queryable): Promise<void> {
 export async function requireQueue(db: Queryable, queue: string): Promise<void> {
   const names = (await queueInfo(db, null)).map((row) => row.queue_name);
   if (names.includes(queue)) return;
-  const hint = didYouMean(queue, names) ??
-    (names.length === 0 ? "There are no queues." : `There are: ${names.join(", ")}.`);
+  const hint = didYouMean(queue, names) ?? (names.length === 0 ? "There are no queues." : thereAre(names));
   throw new SkyqError("not-found", `Cannot find queue "${queue}": no such queue`, { hint });
 }
 
@@ -45,6 +50,38 @@ export async function requireConsumer(db: Queryable, queue: string, consumer: st
   const names = all.map((row) => row.consumer_name);
   throw new SkyqError("not-found", `Cannot find consumer "${consumer}" of queue "${queue}": it is not registered`, {
     hint: didYouMean(consumer, names) ??
-      (names.length === 0 ? "The queue has no consumers." : `There are: ${names.join(", ")}.`),
+      (names.length === 0 ? "The queue has no consumers." : thereAre(names)),
   });
+}
+
+/** Names that a hint lists. */
+const LISTED_COUNT = 20;
+
+function thereAre(names: readonly string[]): string {
+  const listed = names.slice(0, LISTED_COUNT).map(oneLine).join(", ");
+  const more = names.length - LISTED_COUNT;
+  return `There are: ${listed}${more > 0 ? ` and ${more} more` : ""}.`;
+}
+
+/**
+ * A name for something new. pgq takes any text; one that is empty or has control characters is a mistake of a shell.
+ * @param act what is to be done: `create queue`
+ * @throws {SkyqError} `usage`
+ */
+export function checkedName(act: string, name: string): string {
+  if (name.trim() === "") throw new SkyqError("usage", `Cannot ${act}: its name is empty`);
+  if (oneLine(name) === name) return name;
+  throw new SkyqError("usage", `Cannot ${act} "${oneLine(name)}": its name has control characters`);
+}
+
+/** What lets this role administer queues, as a hint: the role pgq_admin, or where there is none the schema's owner. */
+export async function queueGrant(db: Queryable): Promise<string> {
+  const { owner, granted, role } = await one<{ owner: string; granted: string; role: string }>(
+    db,
+    `select quote_ident(pg_get_userbyid(n.nspowner)::text) as owner, quote_ident(current_user) as role,
+            coalesce((select 'pgq_admin' from pg_roles r where r.rolname = 'pgq_admin'),
+                     quote_ident(pg_get_userbyid(n.nspowner)::text)) as granted
+       from pg_namespace n where n.nspname = 'pgq'`,
+  );
+  return `Let ${owner}, or whoever may grant it, run: GRANT ${granted} TO ${role};`;
 }

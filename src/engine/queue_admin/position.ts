@@ -1,6 +1,7 @@
 // Where a consumer stands, and where else it may be put.
 
 import { SkyqError } from "../../base/errors.ts";
+import { asInput } from "../../db/errors.ts";
 import type { Queryable } from "../../db/queryable.ts";
 import { consumerStates } from "../../queue/pgq.ts";
 import { requireConsumer } from "./names.ts";
@@ -15,11 +16,12 @@ export async function findTick(db: Queryable, queue: string, position: string): 
     : position === "newest" || position === "oldest"
     ? ["$2::text is null", position === "newest" ? "desc" : "asc", null]
     : ["t.tick_time <= $2::timestamptz", "desc", checkedTime(position)];
-  const [tick] = await db.query<{ tick_id: bigint }>(
+  const ticks = db.query<{ tick_id: bigint }>(
     `select t.tick_id from pgq.tick t join pgq.queue q on q.queue_id = t.tick_queue
       where q.queue_name = $1 and ${condition} order by t.tick_queue ${order}, t.tick_id ${order} limit 1`,
     [queue, param],
   );
+  const [tick] = await asInput(`Cannot read position "${position}"`, ticks);
   if (tick !== undefined) return tick.tick_id;
   const [kept] = await db.query<{ first: bigint | null; last: bigint | null; since: string | null }>(
     `select min(t.tick_id) as first, max(t.tick_id) as last, min(t.tick_time)::text as since

@@ -1,8 +1,11 @@
 // The files that repair writes: fix.SCHEMA.TABLE.sql and undo.SCHEMA.TABLE.sql.
 
 import { join } from "node:path";
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { messageOf, SkyqError } from "../../base/errors.ts";
+import type { Logger } from "../../base/log.ts";
+import { acquirePidfile, type Pidfile } from "../../base/pidfile.ts";
 import { splitName } from "../../db/quote.ts";
 
 /** Beyond this, and below what file systems take, a name is cut. */
@@ -10,6 +13,14 @@ const NAME_BYTES_MAX = 200;
 const WRITE_SIZE = 256 << 10;
 /** Stands behind the name of a file that is not complete. */
 const PART = ".part";
+/** Stands behind the name of a file that is written by one run only. */
+const LOCK = ".lock";
+
+/** First lines of undo files. What a fix file has not been applied for needs no undoing. */
+export const UNDO_HEAD = {
+  fixFile: "-- Takes back what the fix file of the same run does.\n",
+  applied: "-- Takes back what repair --apply did.\n",
+} as const;
 
 /** `fix.public.orders.sql`; characters that mean something to a shell or a file system become `%XX`. */
 export function fileName(kind: "fix" | "undo", table: string): string {
@@ -42,11 +53,37 @@ export function checkWritable(dir: string): void {
   }
 }
 
-export function removeFile(path: string): void {
+/** @returns whether there was one */
+export function removeFile(path: string): boolean {
   try {
     Deno.removeSync(path);
+    return true;
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/**
+ * Keeps other runs away from a file (and from those that belong to it) until it is released. The lock of a run that was
+ * killed is void.
+ * @param what for messages: `table "public.orders"`
+ * @throws {SkyqError} `already-running` with the other's process id
+ */
+export function lockFile(path: string, what: string, log: Logger): Pidfile {
+  const quiet = { ...log, info: () => log.info(`The run before that was writing "${path}" was killed`) };
+  try {
+    return acquirePidfile(`${path}${LOCK}`, quiet);
+  } catch (error) {
+    if (!(error instanceof SkyqError)) throw error;
+    if (error.fault !== "already-running") {
+      throw new SkyqError("config", `Cannot write "${path}": ${messageOf(error.cause)}`, { cause: error });
+    }
+    throw new SkyqError(
+      "already-running",
+      `Cannot write "${path}" for ${what}: process ${error.facts.pid} is writing it`,
+      { hint: "Wait for it, or stop it; or let this run write elsewhere.", cause: error },
+    );
   }
 }
 
@@ -70,17 +107,19 @@ export class StatementFile {
     this.#preamble = preamble;
   }
 
-  /** Removes what an earlier run has left. */
-  clear(): void {
-    removeFile(this.path);
+  /** Removes what an earlier run has left. @returns whether it was complete */
+  clear(): boolean {
     removeFile(this.#part);
+    return removeFile(this.path);
   }
 
   /** Goes on behind the first `size` bytes of a file that was not finished. @throws {SkyqError} `not-found` */
   resume(size: number): void {
-    if (size === 0) return removeFile(this.#part);
+    if (size === 0) return void removeFile(this.#part);
     try {
-      this.#file = Deno.openSync(this.#part, { write: true });
+      // It may have got its name just before the run was killed.
+      if (!exists(this.#part) && exists(this.path)) Deno.renameSync(this.path, this.#part);
+      this.#file = Deno.openSync(this.#part, { read: true, write: true });
       if (this.#file.statSync().size < size) throw new Deno.errors.NotFound("it is shorter than it was");
       this.#file.truncateSync(size);
       this.#file.seekSync(0, Deno.SeekMode.End);
@@ -91,6 +130,27 @@ export class StatementFile {
         cause,
       });
     }
+  }
+
+  /** Takes up all that a run that was killed has left. @returns its size */
+  resumeAll(): number {
+    if (!exists(this.#part)) return 0;
+    this.resume(Deno.lstatSync(this.#part).size);
+    return this.#size;
+  }
+
+  /** Whether a file that was not finished begins so. */
+  partBegins(text: string): boolean {
+    if (!exists(this.#part)) return false;
+    const wanted = new TextEncoder().encode(text);
+    using file = Deno.openSync(this.#part);
+    const found = new Uint8Array(wanted.length);
+    const size = file.readSync(found) ?? 0;
+    return size === wanted.length && found.every((byte, index) => byte === wanted[index]);
+  }
+
+  get isEmpty(): boolean {
+    return this.#size + this.#pendingSize === 0;
   }
 
   write(statement: Uint8Array): void {
@@ -110,12 +170,12 @@ export class StatementFile {
   flush(): number {
     try {
       if (this.#pendingSize > 0) {
-        this.#file ??= Deno.openSync(this.#part, { write: true, createNew: true });
+        this.#file ??= Deno.openSync(this.#part, { read: true, write: true, createNew: true });
       }
-      for (const bytes of this.#pending) {
-        for (let at = 0; at < bytes.length;) at += this.#file!.writeSync(bytes.subarray(at));
-        this.#size += bytes.length;
-      }
+      // At once: a process that is killed here must not leave half a statement, which might mean something else.
+      const bytes = Buffer.concat(this.#pending);
+      for (let at = 0; at < bytes.length;) at += this.#file!.writeSync(bytes.subarray(at));
+      this.#size += bytes.length;
     } catch (cause) {
       throw new SkyqError("refused", `Cannot write "${this.path}": ${messageOf(cause)}`, {
         hint: "Is the disk full? --output=DIR names another directory.",
@@ -125,6 +185,20 @@ export class StatementFile {
     this.#pending = [];
     this.#pendingSize = 0;
     return this.#size;
+  }
+
+  /** What was flushed so far, in pieces of their own memory. Nothing may be written meanwhile. */
+  *read(): Generator<Uint8Array, void, void> {
+    if (this.#file === null) return;
+    for (let at = 0; at < this.#size;) {
+      const piece = new Uint8Array(Math.min(WRITE_SIZE, this.#size - at));
+      this.#file.seekSync(at, Deno.SeekMode.Start);
+      const size = this.#file.readSync(piece);
+      if (size === null) break;
+      at += size;
+      yield piece.subarray(0, size);
+    }
+    this.#file.seekSync(0, Deno.SeekMode.End);
   }
 
   /** Forgets all behind the first `size` bytes. */
@@ -156,25 +230,51 @@ export class StatementFile {
   }
 }
 
-/**
- * Puts older files out of the way: `undo.t.sql` becomes `undo.t.sql.~1~`, or the next number that is free; so does what
- * a run that was killed has left.
- */
-export function keepOlder(path: string): void {
-  for (const existing of [path, `${path}${PART}`]) {
-    if (!exists(existing)) continue;
-    let n = 1;
-    while (exists(`${path}.~${n}~`)) n++;
-    Deno.renameSync(existing, `${path}.~${n}~`);
-  }
-}
-
-function exists(path: string): boolean {
+export function exists(path: string): boolean {
   try {
     Deno.lstatSync(path);
     return true;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
     throw error;
+  }
+}
+
+/** Writes a file beside its place and puts it there complete, over an older one. A device or pipe is written as it is. */
+export class WholeFile {
+  readonly #path: string;
+  readonly #part: string;
+
+  /** @throws {SkyqError} `config` when it cannot be written: better now than after hours of work */
+  constructor(path: string) {
+    this.#path = this.#part = path;
+    try {
+      const found = exists(path) ? Deno.statSync(path) : null;
+      if (found?.isDirectory) throw new Error("it is a directory");
+      if (found === null || found.isFile) {
+        // Through a link to the file itself.
+        if (found !== null) this.#path = Deno.realPathSync(path);
+        this.#part = `${this.#path}${PART}`;
+        Deno.openSync(this.#part, { write: true, create: true, truncate: true }).close();
+      }
+    } catch (cause) {
+      throw new SkyqError("config", `Cannot write "${path}": ${messageOf(cause)}`, { cause });
+    }
+  }
+
+  /** @throws {SkyqError} `refused` (the disk is full, …) */
+  write(text: string): void {
+    try {
+      Deno.writeTextFileSync(this.#part, text);
+      if (this.#part !== this.#path) Deno.renameSync(this.#part, this.#path);
+    } catch (cause) {
+      this.giveUp();
+      throw new SkyqError("refused", `Cannot write "${this.#path}": ${messageOf(cause)}`, { cause });
+    }
+  }
+
+  /** Leaves nothing of it; harmless once it is written. */
+  giveUp(): void {
+    if (this.#part !== this.#path) removeFile(this.#part);
   }
 }

@@ -32,14 +32,38 @@ export function fixStatement(
 }
 
 /**
+ * The statement of an update in two: one that sets the row aside, and one that goes on from there. Neither does anything
+ * to a row that has changed since.
+ * @param aside the target's row as it is between the two
+ */
+export function statementsByWayOf(
+  layout: Layout,
+  { source, target }: Difference,
+  aside: readonly Cell[],
+): { aside: Uint8Array; then: Uint8Array } | null {
+  const isWritable = !layout.columns.some((column, n) =>
+    column.target.isIdentityAlways && !sameCell(source![n]!, target![n]!)
+  );
+  const statements = [update(layout, target!, aside, source!), update(layout, aside, source!)];
+  return isWritable && statements[0] && statements[1] ? { aside: statements[0], then: statements[1] } : null;
+}
+
+/** The difference that is there once this one is mended: its fix brings back what was. */
+export function reversed(layout: Layout, { kind, key, source, target }: Difference): Difference {
+  return {
+    kind: kind === "insert" ? "delete" : kind === "delete" ? "insert" : "update",
+    key: source?.slice(0, layout.key.length) ?? key,
+    source: target,
+    target: source,
+  };
+}
+
+/**
  * What brings the target's row back to what the difference found. A row that the fix deletes comes back with the
  * compared columns only: those that are left out, or that only the target has, are not known here (`targetOnly`).
  */
 export function undoStatement(layout: Layout, difference: Difference): Uint8Array | null {
-  const { source, target } = difference;
-  if (target === null) return remove(layout, source!.slice(0, layout.key.length));
-  if (source === null) return insert(layout, target);
-  return update(layout, source, target);
+  return fixStatement(layout, reversed(layout, difference));
 }
 
 /**
@@ -72,7 +96,13 @@ function insertOnly(layout: Layout, cells: readonly Cell[]): Uint8Array {
   return writer.text(");\n").done();
 }
 
-function update(layout: Layout, before: readonly Cell[], after: readonly Cell[]): Uint8Array | null {
+/** @param next what the row is to be in the end: columns that change on the way there must be as they were, too */
+function update(
+  layout: Layout,
+  before: readonly Cell[],
+  after: readonly Cell[],
+  next: readonly Cell[] = after,
+): Uint8Array | null {
   const changed = layout.columns.map((column, index) => ({ column, index }))
     .filter(({ column, index }) => !column.isGenerated && !sameCell(before[index]!, after[index]!));
   if (changed.length === 0) return null;
@@ -90,11 +120,12 @@ function update(layout: Layout, before: readonly Cell[], after: readonly Cell[])
     if (index > 0) writer.text(" and ");
     condition(writer, column, before[index]!);
   });
-  for (const { column, index } of changed) {
-    if (column.isKey) continue;
+  layout.columns.forEach((column, index) => {
+    if (column.isKey || column.isGenerated) return;
+    if (sameCell(before[index]!, after[index]!) && sameCell(before[index]!, next[index]!)) return;
     writer.text(" and ");
     condition(writer, column, before[index]!);
-  }
+  });
   return writer.text(";\n").done();
 }
 

@@ -1,22 +1,25 @@
 // Which tables a run is about, what becomes of each, and what is said of it.
 
+import { join } from "node:path";
 import { EXIT, messageOf, messageWithDetail, SkyqError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
+import type { Pidfile } from "../../base/pidfile.ts";
 import type { Queryable } from "../../db/queryable.ts";
 import type { SqlConnection } from "../../db/sql.ts";
 import { getTableList } from "../../queue/londiste.ts";
 import { matchNames } from "../nodes/names.ts";
 import { userTables } from "../nodes/structure.ts";
 import type { Pair, Replication } from "./connections.ts";
-import { StatementFile } from "./files.ts";
-import { fixPreamble, fixStatement, undoStatement } from "./fix.ts";
+import { fileName, lockFile, UNDO_HEAD } from "./files.ts";
+import { fixPreamble, reversed } from "./fix.ts";
 import type { Layout } from "./layout.ts";
 import { EMPTY_REPORT, type Sample, type TableReport } from "./report.ts";
 import type { ResumeFile } from "./resume.ts";
+import { clearScript, keepOlder, Script, type ScriptSizes } from "./script.ts";
 import { checkLag } from "./sync.ts";
 import { type Checkpoint, runTable, type TableNames, type TableOptions, type TableSink } from "./table.ts";
+import type { UniqueRule } from "./unique_rules.ts";
 import type { Cell, Difference } from "./walk.ts";
-import { fileName, keepOlder } from "./files.ts";
 
 /** Sessions for looking into the catalogues and the queue. */
 export interface Catalogs {
@@ -115,7 +118,10 @@ export interface RunOptions extends TableOptions {
     readonly isWritten: boolean;
     print(statement: Uint8Array): void;
   } | null;
+  /** Removed when all tables are done. */
   readonly resume: ResumeFile | null;
+  /** Calls `listener` when the process leaves at once. */
+  onLeave(listener: () => void): void;
   /** How many differences of a table are kept for the report. */
   readonly sampleCount: number;
 }
@@ -127,31 +133,68 @@ export async function runTables(
   chosen: Chosen,
   options: RunOptions,
 ): Promise<TableReport[]> {
+  try {
+    return await runAll(pair, catalogs, chosen, options);
+  } finally {
+    options.resume?.close();
+  }
+}
+
+async function runAll(
+  pair: Pair,
+  catalogs: Catalogs,
+  chosen: Chosen,
+  options: RunOptions,
+): Promise<TableReport[]> {
   const { log, signal, resume } = options;
   if (pair.replication !== null && chosen.tables.length > 0) {
     await checkLag(catalogs.source, pair.replication, { force: options.force || options.isOnline });
   }
   const reports = new Map<string, TableReport>();
   const queue = [...chosen.tables];
+  const underWay = new Set<ReportSink>();
+  const stop = () => {
+    const undoFiles = [...underWay].flatMap((sink) => {
+      sink.giveUp();
+      return sink.undoFile ?? [];
+    });
+    sayWhatIsLeft(options, [...[...reports.values()].flatMap(({ undoFile }) => undoFile ?? []), ...undoFiles]);
+  };
+  options.onLeave(stop);
   let stopped: unknown = null;
   const work = async () => {
     for (let names = queue.shift(); names !== undefined && !signal.aborted; names = queue.shift()) {
       const done = resume?.doneTable(names.table);
       if (done !== undefined) log.info(`${names.table}: done before, by --resume`);
-      const report = done ?? await reportTable(pair, catalogs, names, options).catch((error) => {
+      const sink = new ReportSink(names.table, options);
+      underWay.add(sink);
+      const report = done ?? await reportTable(pair, catalogs, names, options, sink).catch((error) => {
         stopped ??= error;
         return null;
       });
+      if (report !== null) underWay.delete(sink);
       if (report === null) return;
       reports.set(names.table, report);
       if (done === undefined && report.outcome !== "failed") resume?.finished(report);
     }
   };
   await Promise.all(Array.from({ length: Math.max(1, Math.min(options.jobs, queue.length)) }, work));
-  if (stopped !== null) throw stopped;
-  signal.throwIfAborted();
+  if (stopped !== null || signal.aborted) {
+    stop();
+    throw stopped ?? signal.reason;
+  }
+  resume?.remove();
   // With several at a time they end in any order.
   return [...chosen.reports, ...chosen.tables.map(({ table }) => reports.get(table)!)];
+}
+
+/** The last line of a run that was stopped. */
+function sayWhatIsLeft({ log, resume, isApplying, fixes }: RunOptions, undoFiles: readonly string[]): void {
+  if (resume?.isWorthKeeping) log.info(`Stopped: the same command goes on from "${resume.path}"`);
+  else if (fixes === null || !fixes.isWritten) log.info("Stopped: nothing is left behind");
+  else if (!isApplying) log.info("Stopped: of tables that were not finished no files are left");
+  else if (undoFiles.length === 0) log.info("Stopped: nothing was changed");
+  else log.info(`Stopped: what was changed stays, and is taken back by ${undoFiles.join(", ")}`);
 }
 
 function failedReport(table: string, reason: string, exit: number = EXIT.failed): TableReport {
@@ -164,11 +207,12 @@ async function reportTable(
   catalogs: Catalogs,
   names: TableNames,
   options: RunOptions,
+  sink: ReportSink,
 ): Promise<TableReport> {
   const { log } = options;
   const startMs = performance.now();
-  const sink = new ReportSink(names.table, options);
   try {
+    sink.open();
     const result = await runTable(pair, catalogs, names, options, sink);
     const { fixFile, undoFile } = sink.finish();
     const differenceCount = result.inserts + result.updates + result.deletes;
@@ -228,11 +272,12 @@ class ReportSink implements TableSink {
   readonly #options: RunOptions;
   #layout: Layout | null = null;
   #samples: Difference[] = [];
-  #fix: StatementFile | null = null;
-  #undo: StatementFile | null = null;
-  /** Something was printed. */
-  #isBegun = false;
-  #marked = { samples: 0, undo: 0, unfixable: 0 };
+  #lock: Pidfile | null = null;
+  #fix: Script | null = null;
+  #undo: Script | null = null;
+  /** Where statements that are printed in the end wait for that. */
+  #scratch: string | null = null;
+  #marked: { samples: number; undo: ScriptSizes; unfixable: number } = { samples: 0, undo: [], unfixable: 0 };
   /** Rows that differ only in columns that the server computes. */
   unfixableCount = 0;
   undoFile: string | null = null;
@@ -242,22 +287,44 @@ class ReportSink implements TableSink {
     this.#options = options;
   }
 
-  begin(layout: Layout) {
+  /** Before anything else is done: the table's files are of this run alone. */
+  open(): void {
+    const { fixes, resume, log } = this.#options;
+    if (!fixes?.isWritten) return;
+    this.#lock = lockFile(join(fixes.dir, fileName("fix", this.#table)), `table ${this.#table}`, log);
+    if (!resume?.hasBegun(this.#table)) this.#clear(fixes.dir);
+  }
+
+  #clear(dir: string): void {
+    const path = join(dir, fileName("fix", this.#table));
+    if (clearScript(dir, fileName("fix", this.#table))) this.#options.log.info(`Removed ${path} of an earlier run`);
+    // What was applied before, here or by hand, can only be taken back with the file of then.
+    keepOlder(dir, fileName("undo", this.#table));
+  }
+
+  get isFixing(): boolean {
+    return this.#options.fixes !== null;
+  }
+
+  begin(layout: Layout, rules: readonly UniqueRule[]) {
     this.#layout = layout;
     const { fixes, isApplying, resume } = this.#options;
     const progress = resume?.progressOf(this.#table, layout) ?? null;
+    const preamble = fixPreamble(layout);
     if (fixes?.isWritten) {
-      const preamble = fixPreamble(layout);
-      if (!isApplying) this.#fix = new StatementFile(fixes.dir, fileName("fix", this.#table), preamble);
-      this.#undo = new StatementFile(fixes.dir, fileName("undo", this.#table), undoPreamble(layout) + preamble);
+      const [fixName, undoName] = [fileName("fix", this.#table), fileName("undo", this.#table)];
+      if (!isApplying) this.#fix = new Script(fixes.dir, fixName, { preamble, layout, rules });
+      const undoHead = UNDO_HEAD[isApplying ? "applied" : "fixFile"] + undoPreamble(layout);
+      this.#undo = new Script(fixes.dir, undoName, { preamble: undoHead + preamble, layout, rules });
       if (progress === null) {
-        this.#fix?.clear();
-        // What was applied before, here or by hand, can only be taken back with the file of then.
-        keepOlder(this.#undo.path);
+        if (resume?.hasBegun(this.#table)) this.#clear(fixes.dir);
       } else {
-        this.#fix?.resume(progress.fixSize);
-        this.#undo.resume(progress.undoSize);
+        this.#fix?.resume(progress.fixSizes);
+        this.#undo.resume(progress.undoSizes);
       }
+    } else if (fixes !== null) {
+      this.#scratch = Deno.makeTempDirSync({ prefix: "skyq-" });
+      this.#fix = new Script(this.#scratch, "fix", { preamble, layout, rules });
     }
     return progress?.checkpoint ?? null;
   }
@@ -265,27 +332,20 @@ class ReportSink implements TableSink {
   difference(difference: Difference): void {
     const layout = this.#layout!;
     if (this.#samples.length < this.#options.sampleCount) this.#samples.push(difference);
-    const { fixes, isApplying } = this.#options;
-    if (fixes === null) return;
-    const fix = fixStatement(layout, difference);
-    if (fix === null) {
-      this.unfixableCount++;
-      return;
-    }
-    if (!fixes.isWritten) {
-      if (!this.#isBegun) fixes.print(new TextEncoder().encode(fixPreamble(layout)));
-      this.#isBegun = true;
-      fixes.print(fix);
-    }
-    if (!isApplying) this.#fix?.write(fix);
-    const undo = undoStatement(layout, difference);
-    if (undo !== null) this.#undo?.write(undo);
+    if (this.#options.fixes === null) return;
+    const undo = reversed(layout, difference);
+    const isFixable = this.#fix?.write(difference) ?? true;
+    if (!(this.#undo?.write(undo) ?? true) || !isFixable) this.unfixableCount++;
+  }
+
+  refused(difference: Difference): void {
+    if (this.#samples.length < this.#options.sampleCount) this.#samples.push(difference);
   }
 
   mark(): void {
     this.#marked = {
       samples: this.#samples.length,
-      undo: this.#undo?.flush() ?? 0,
+      undo: this.#undo?.flush() ?? [],
       unfixable: this.unfixableCount,
     };
   }
@@ -307,22 +367,48 @@ class ReportSink implements TableSink {
     return (checkpoint: Checkpoint) =>
       resume.reached(this.#table, this.#layout!, {
         checkpoint,
-        fixSize: this.#fix?.flush() ?? 0,
-        undoSize: this.#undo?.flush() ?? 0,
+        fixSizes: this.#fix?.flush() ?? [],
+        undoSizes: this.#undo?.flush() ?? [],
       });
   }
 
   finish(): { fixFile: string | null; undoFile: string | null } {
-    return { fixFile: this.#fix?.finish() ?? null, undoFile: this.undoFile = this.#undo?.finish() ?? null };
+    let fixFile = this.#fix?.finish() ?? null;
+    if (this.#scratch !== null) {
+      if (fixFile !== null) printFile(fixFile, this.#options.fixes!.print);
+      fixFile = null;
+      this.#dropScratch();
+    }
+    this.undoFile = this.#undo?.finish() ?? null;
+    this.#lock?.release();
+    return { fixFile, undoFile: this.undoFile };
   }
 
-  /** The table was not read to its end. */
+  /** The table was not read to its end. Safe to call twice. */
   giveUp(): void {
     const isKept = this.#options.resume !== null;
     this.#fix?.giveUp({ isKept });
     // What has been applied can be taken back, whatever became of the rest.
-    if (this.#options.isApplying && !isKept) this.undoFile = this.#undo?.finish() ?? null;
+    if (this.#options.isApplying && !isKept) this.#keepUndo();
     else this.#undo?.giveUp({ isKept });
+    this.#fix = this.#undo = null;
+    this.#dropScratch();
+    this.#lock?.release();
+  }
+
+  #dropScratch(): void {
+    if (this.#scratch !== null) Deno.removeSync(this.#scratch, { recursive: true });
+    this.#scratch = null;
+  }
+
+  #keepUndo(): void {
+    if (this.#undo === null) return;
+    try {
+      this.undoFile = this.#undo.finish();
+    } catch (error) {
+      // What is on the disk stays there; the next run keeps it.
+      this.#options.log.error(messageOf(error));
+    }
   }
 
   get unfixableNote(): string | null {
@@ -349,6 +435,12 @@ class ReportSink implements TableSink {
 }
 
 const lossy = new TextDecoder();
+
+function printFile(path: string, print: (piece: Uint8Array) => void): void {
+  using file = Deno.openSync(path);
+  const piece = new Uint8Array(64 << 10);
+  for (let size = file.readSync(piece); size !== null; size = file.readSync(piece)) print(piece.slice(0, size));
+}
 
 /** What an undo file cannot bring back. */
 function undoPreamble({ targetOnly }: Layout): string {

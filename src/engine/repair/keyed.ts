@@ -3,7 +3,7 @@
 import { SkyqError } from "../../base/errors.ts";
 import { quoteIdent, quoteLiteral, splitName } from "../../db/quote.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
-import type { KeyColumn, Layout, Side } from "./layout.ts";
+import type { Layout, Side } from "./layout.ts";
 import { type Cell, fromClause, selectList } from "./order.ts";
 
 const HEADER_SIZE = 5;
@@ -26,15 +26,9 @@ export async function readRowsByKey(
   const rows: (readonly Cell[] | null)[] = keys.map(() => null);
   if (keys.length === 0) return rows;
   const table = quoteIdent(splitName(layout[side].table).name);
-  const lines = keys.map((key, n) =>
-    `(${[n, ...layout.key.map((column, i) => literal(column, side, key[i]!))].join(", ")})`
-  );
+  const lines = keys.map((key, n) => `(${[n, ...keyLiterals(layout, side, key)].join(", ")})`);
   const names = layout.key.map((_, i) => `k${i}`);
-  const matches = layout.key.map((column, i) => {
-    const [here, there] = [`${table}.${quoteIdent(column.name)}`, `${KEYS}.k${i}`];
-    // The long form cannot use an index.
-    return column.isNullable ? `${here} is not distinct from ${there}` : `${here} = ${there}`;
-  });
+  const matches = keyConditions(layout, table, names.map((name) => `${KEYS}.${name}`));
   const sql = `copy (select ${KEYS}.n, ${selectList(layout, side)} from (values ${lines.join(", ")}) ${KEYS}(n, ${
     names.join(", ")
   }) join ${fromClause(layout, side)} on ${matches.join(" and ")}) to stdout`;
@@ -42,8 +36,22 @@ export async function readRowsByKey(
   return rows;
 }
 
-function literal(column: KeyColumn, side: Side, cell: Cell): string {
-  const type = column[side].baseType;
+/** A key's cells as literals of the side's types. */
+export function keyLiterals(layout: Layout, side: Side, key: readonly Cell[]): string[] {
+  return layout.key.map((column, i) => valueLiteral(column[side].baseType, key[i]!));
+}
+
+/** Conditions, to be joined by `and`, that a table's row has the key that these expressions give. */
+export function keyConditions({ key }: Layout, table: string, values: readonly string[]): string[] {
+  return key.map((column, i) => {
+    const here = `${table}.${quoteIdent(column.name)}`;
+    // The long form cannot use an index.
+    return column.isNullable ? `${here} is not distinct from ${values[i]}` : `${here} = ${values[i]}`;
+  });
+}
+
+/** @param type quoted, without length */
+export function valueLiteral(type: string, cell: Cell): string {
   return cell === null ? `null::${type}` : `${quoteLiteral(textOf(cell))}::${type}`;
 }
 

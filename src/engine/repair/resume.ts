@@ -3,17 +3,21 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { messageOf, SkyqError } from "../../base/errors.ts";
+import type { Logger } from "../../base/log.ts";
+import type { Pidfile } from "../../base/pidfile.ts";
+import { lockFile, removeFile } from "./files.ts";
 import type { Layout } from "./layout.ts";
 import type { TableReport } from "./report.ts";
+import type { ScriptSizes } from "./script.ts";
 import type { Checkpoint } from "./table.ts";
 
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** How far one table has come, and how much of its files belongs to that. */
 export interface TableProgress {
   readonly checkpoint: Checkpoint;
-  readonly fixSize: number;
-  readonly undoSize: number;
+  readonly fixSizes: ScriptSizes;
+  readonly undoSizes: ScriptSizes;
 }
 
 interface Content {
@@ -27,26 +31,40 @@ interface Content {
     readonly after: readonly (string | null)[];
     readonly counts: Checkpoint["counts"];
     readonly method: Checkpoint["method"];
-    readonly fixSize: number;
-    readonly undoSize: number;
+    readonly fixSizes: ScriptSizes;
+    readonly undoSizes: ScriptSizes;
   }>;
 }
 
 export class ResumeFile {
-  readonly #path: string;
+  readonly path: string;
   readonly #content: Content;
+  readonly #lock: Pidfile;
+  #isClosed = false;
 
-  private constructor(path: string, content: Content) {
-    this.#path = path;
+  private constructor(path: string, content: Content, lock: Pidfile) {
+    this.path = path;
     this.#content = content;
+    this.#lock = lock;
   }
 
   /**
    * Reads the file, or begins with nothing.
    * @param about everything that decides what is compared: databases, tables, columns, options
-   * @throws {SkyqError} `refused` when the file belongs to something else, `config` when it cannot be used
+   * @throws {SkyqError} `refused` when the file belongs to something else, `config` when it cannot be used,
+   *   `already-running` when another run uses it
    */
-  static open(path: string, about: unknown): ResumeFile {
+  static open(path: string, about: unknown, log: Logger): ResumeFile {
+    const lock = lockFile(path, "--resume", log);
+    try {
+      return ResumeFile.#open(path, about, lock);
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+
+  static #open(path: string, about: unknown, lock: Pidfile): ResumeFile {
     const fingerprint = createHash("sha256").update(JSON.stringify(about)).digest("hex");
     const fresh: Content = { format: FORMAT, fingerprint, done: {}, underWay: {} };
     let text: string;
@@ -54,7 +72,7 @@ export class ResumeFile {
       text = Deno.readTextFileSync(path);
     } catch (cause) {
       if (!(cause instanceof Deno.errors.NotFound)) throw unusable(path, cause);
-      const file = new ResumeFile(path, fresh);
+      const file = new ResumeFile(path, fresh, lock);
       file.#write();
       return file;
     }
@@ -73,25 +91,30 @@ export class ResumeFile {
         },
       );
     }
-    return new ResumeFile(path, content);
+    return new ResumeFile(path, content, lock);
   }
 
   doneTable(table: string): TableReport | undefined {
     return this.#content.done[table];
   }
 
+  /** Whether there is something of the table to go on with. */
+  hasBegun(table: string): boolean {
+    return this.#content.underWay[table] !== undefined;
+  }
+
   /** Where to go on; null when the table was not begun, or is not what it was. */
   progressOf(table: string, layout: Layout): TableProgress | null {
     const entry = this.#content.underWay[table];
     if (entry === undefined || entry.layout !== signatureOf(layout)) return null;
-    const { after, counts, method, fixSize, undoSize } = entry;
-    return { checkpoint: { after: after.map(cellOf), counts, method }, fixSize, undoSize };
+    const { after, counts, method, fixSizes, undoSizes } = entry;
+    return { checkpoint: { after: after.map(cellOf), counts, method }, fixSizes, undoSizes };
   }
 
-  reached(table: string, layout: Layout, { checkpoint, fixSize, undoSize }: TableProgress): void {
+  reached(table: string, layout: Layout, { checkpoint, fixSizes, undoSizes }: TableProgress): void {
     const after = checkpoint.after.map((cell) => cell === null ? null : Buffer.from(cell).toString("base64"));
     const { counts, method } = checkpoint;
-    this.#content.underWay[table] = { layout: signatureOf(layout), after, counts, method, fixSize, undoSize };
+    this.#content.underWay[table] = { layout: signatureOf(layout), after, counts, method, fixSizes, undoSizes };
     this.#write();
   }
 
@@ -103,16 +126,31 @@ export class ResumeFile {
 
   /** All is done: nothing to go on with. */
   remove(): void {
-    Deno.removeSync(this.#path);
+    removeFile(this.path);
+    this.close();
+  }
+
+  /** There is something to go on with. */
+  get isWorthKeeping(): boolean {
+    const { done, underWay } = this.#content;
+    return Object.keys(done).length + Object.keys(underWay).length > 0;
+  }
+
+  /** Leaves the file to whoever goes on, if there is anything in it. Safe to call twice. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    if (!this.isWorthKeeping) removeFile(this.path);
+    this.#lock.release();
   }
 
   #write(): void {
     try {
-      const next = `${this.#path}.new`;
+      const next = `${this.path}.new`;
       Deno.writeTextFileSync(next, JSON.stringify(this.#content));
-      Deno.renameSync(next, this.#path);
+      Deno.renameSync(next, this.path);
     } catch (cause) {
-      throw unusable(this.#path, cause);
+      throw unusable(this.path, cause);
     }
   }
 }

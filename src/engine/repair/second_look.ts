@@ -35,20 +35,34 @@ export interface Look {
   readonly replication: (Replication & { readonly table: string; readonly position: bigint }) | null;
 }
 
-/** Looks at rows again. @returns a verdict for each of `first`, in its order */
-export async function lookAgain(look: Look, first: readonly Difference[]): Promise<Verdict[]> {
-  const { layout, source, target, isRestricted, replication } = look;
-  const keys = first.map(({ key }) => key);
+/** What both sides have now under some keys, in their order. */
+async function readBoth({ layout, source, target, replication }: Look, keys: readonly (readonly Cell[])[]) {
   const targetRows = await readRowsByKey(target, layout, "target", keys);
   await source.exec("begin isolation level repeatable read read only");
-  let sourceRows: (readonly Cell[] | null)[];
-  let isInFlight: (key: readonly Cell[]) => boolean;
   try {
-    isInFlight = replication === null ? () => false : await keysInFlight(source, layout, replication);
-    sourceRows = await readRowsByKey(source, layout, "source", keys);
+    const isInFlight = replication === null ? () => false : await keysInFlight(source, layout, replication);
+    return { targetRows, sourceRows: await readRowsByKey(source, layout, "source", keys), isInFlight };
   } finally {
     if (!source.isClosed) await source.exec("rollback");
   }
+}
+
+/** Looks at rows that nobody has looked at before. @returns a verdict for each key, in their order */
+export async function lookAt(look: Look, keys: readonly (readonly Cell[])[]): Promise<Verdict[]> {
+  const { sourceRows, targetRows, isInFlight } = await readBoth(look, keys);
+  return keys.map((key, index) => {
+    const [from, to] = [sourceRows[index]!, targetRows[index]!];
+    if (isInFlight(key)) return { is: "in flight" };
+    return sameRow(from, to)
+      ? { is: "equal" }
+      : { is: "different", difference: differenceOf(look.layout, key, from, to) };
+  });
+}
+
+/** Looks at rows again. @returns a verdict for each of `first`, in its order */
+export async function lookAgain(look: Look, first: readonly Difference[]): Promise<Verdict[]> {
+  const { layout, isRestricted, replication } = look;
+  const { sourceRows, targetRows, isInFlight } = await readBoth(look, first.map(({ key }) => key));
   const hasLooseKey = layout.key.some((column) => column.isLoose);
   const told = new Set<string>();
   const different = (before: Difference, from: readonly Cell[] | null, to: readonly Cell[] | null): Verdict => {

@@ -3,7 +3,7 @@
 import { SkyqError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
 import type { Queryable } from "../../db/queryable.ts";
-import { type Pair, type SessionOptions } from "./connections.ts";
+import { openKeyReader, type Pair, type SessionOptions } from "./connections.ts";
 import {
   bucketCount,
   gapMax,
@@ -25,6 +25,7 @@ import { type Cell, checkCondition, type KeyRange, pinSettings } from "./order.t
 import type { Pace } from "./pace.ts";
 import { SecondLooks } from "./second_looks.ts";
 import { holdTable, openSnapshots, type Snapshots, syncTable } from "./sync.ts";
+import { readUniqueRules, type UniqueRule } from "./unique_rules.ts";
 import { type Difference, type WalkCounts, walkTables } from "./walk.ts";
 
 /** What a table is called where. */
@@ -59,12 +60,16 @@ export interface Checkpoint {
 
 /** What is done with what is found. All are called in turn, never at once. */
 export interface TableSink {
+  /** Rows are to be mended, now or later. */
+  readonly isFixing: boolean;
   /** Once, before anything is read; may refuse. */
-  begin(layout: Layout): Checkpoint | null;
+  begin(layout: Layout, rules: readonly UniqueRule[]): Checkpoint | null;
   /** A difference that is certain. */
   difference(difference: Difference): void;
   /** All up to this key is done with: told of, and counted. Called now and then. */
   reached?(checkpoint: Checkpoint): void;
+  /** A difference whose fix the server has refused. */
+  refused?(difference: Difference): void;
   mark?(): void;
   commitFailed?(): void;
   beforeCommit?(): void;
@@ -100,7 +105,8 @@ export async function runTable(
     ...(pair.replication === null ? { sideNames: { source: "source", target: "target" } } : {}),
   });
   for (const warning of layout.warnings) log.warning(warning);
-  const from = sink.begin(layout);
+  const rules = sink.isFixing ? await uniqueRules(pair, catalogs, layout, options) : [];
+  const from = sink.begin(layout, rules);
   if (from !== null) {
     const key = from.after.map((cell) => cell === null ? "NULL" : new TextDecoder().decode(cell)).join(", ");
     log.info(`${names.table}: goes on behind (${key})`);
@@ -121,11 +127,16 @@ export async function runTable(
         ...options,
         pair,
         layout,
+        rules,
         table: names.table,
-        isRestricted,
+        where: options.where,
         onCertain(difference) {
           certain.add(difference);
           sink.difference(difference);
+        },
+        onRefused(difference) {
+          certain.add(difference);
+          sink.refused?.(difference);
         },
         mark() {
           certain.mark();
@@ -160,6 +171,20 @@ export async function runTable(
     looks?.close();
     snapshots?.source.destroy();
     snapshots?.target.destroy();
+  }
+}
+
+async function uniqueRules(
+  pair: Pair,
+  catalogs: { source: Queryable; target: Queryable },
+  layout: Layout,
+  options: SessionOptions,
+): Promise<UniqueRule[]> {
+  const target = await openKeyReader(pair.target, options);
+  try {
+    return await readUniqueRules(catalogs.source, target, layout);
+  } finally {
+    target.destroy();
   }
 }
 

@@ -4,7 +4,7 @@ import { SkyqError } from "../../base/errors.ts";
 import { applyCarefully, meetsQuarantine } from "./careful.ts";
 import type { RowsPiece } from "./parts.ts";
 import type { BatchRun, BatchStats, Path } from "./path.ts";
-import { noteMissed, prepare, rowsOf, sendRun } from "./run.ts";
+import { noteMissed, noteMissedTags, prepare, rowsOf, sendRun } from "./run.ts";
 import type { Statement } from "./plan.ts";
 import { blameOf } from "./refusal.ts";
 
@@ -68,7 +68,7 @@ async function applySets(path: Path, { part, plans }: RowsPiece, stats: BatchSta
   }
   if (statements.length > 0) {
     await prepare(subscriber, statements.map(({ statement }) => statement));
-    const sent: { id: number; op: string; rows: number }[] = [];
+    const sent: { id: number; op: "delete" | "update"; rows: number }[] = [];
     const tags = await sendRun(subscriber, async (send) => {
       for (const { id, op, statement } of statements) {
         for (const piece of part.emitArrays(id, op, { statement: statement.name, rowsMax: ROWS_PER_STATEMENT })) {
@@ -85,13 +85,18 @@ async function applySets(path: Path, { part, plans }: RowsPiece, stats: BatchSta
   for (const id of inSets) {
     if (nets.get(id)!.inserts === 0) continue;
     const copy = await subscriber.copyIn(plans.get(id)!.copySql);
+    let rows = 0;
     try {
-      for (const piece of part.emitCopyRows(id, "insert")) await copy.writeFrames(piece.frame);
+      for (const piece of part.emitCopyRows(id, "insert")) {
+        rows += piece.rows;
+        await copy.writeFrames(piece.frame);
+      }
     } catch (error) {
       await copy.abort("the rows cannot be sent");
       throw error;
     }
-    await copy.finish();
+    const missed = rows - await copy.finish();
+    if (missed > 0 && !path.upsert) noteMissed(path, stats, plans.get(id)!.table, "insert", missed);
   }
   const inOrder = ids.filter((id) => nets.get(id)!.needsOrdered);
   if (inOrder.length > 0) await applyInOrder(path, { kind: "rows", part, plans }, stats, inOrder);
@@ -110,9 +115,5 @@ async function applyInOrder(
   const tags = await sendRun(subscriber, async (send) => {
     for (const piece of part.emitOrdered(tableIds)) await send(piece.bytes);
   });
-  if (path.upsert) return;
-  const firstMissed = tags.findIndex((tag) => rowsOf(tag) === 0);
-  if (firstMissed < 0) return;
-  const event = part.eventAt(firstMissed);
-  noteMissed(path, stats, event.extra1 ?? "", event.type ?? "", tags.filter((tag) => rowsOf(tag) === 0).length);
+  if (!path.upsert) noteMissedTags(path, stats, tags, (i) => part.eventAt(i).extra1 ?? "");
 }

@@ -1,6 +1,8 @@
 import { messageOf, SkyqError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
+import { withLocks } from "../../db/locks.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
+import { lockForTriggers } from "../nodes/captures.ts";
 
 interface CaptureJob {
   readonly queue: string;
@@ -59,24 +61,28 @@ async function mendOnce(provider: WireConnection, job: CaptureJob): Promise<bool
       tell(table + problem, () => log.warning(`Capture of ${table}: ${problem}`));
       continue;
     }
-    await provider.exec(`begin; set local lock_timeout = ${job.lockTimeoutMs}`);
+    const local = capture.local_name;
     try {
-      if (isStale) await provider.query("select skyq.refresh_capture($1, $2)", [queue, capture.local_name]);
-      else {
-        await provider.query("select skyq.create_capture($1, $2, $3::text[], 'row')", [
-          queue,
-          capture.local_name,
-          capture.args,
-        ]);
-      }
-      await provider.exec("commit");
+      await withLocks({ act: `Cannot capture ${table}`, log, limitMs: job.lockTimeoutMs }, async (lock) => {
+        await provider.exec(`begin; set local lock_timeout = ${job.lockTimeoutMs}`);
+        try {
+          if (isStale) await provider.query("select skyq.refresh_capture($1, $2)", [queue, local]);
+          else {
+            await lockForTriggers(provider, lock, local);
+            await provider.query("select skyq.create_capture($1, $2, $3::text[], 'row')", [queue, local, capture.args]);
+          }
+          await provider.exec("commit");
+        } catch (error) {
+          if (!provider.isClosed) await provider.exec("rollback");
+          throw error;
+        }
+      });
       isMended = true;
       log.info(
         isStale ? `Capture of ${table} follows its columns` : `${table} is captured by row from now on: ${problem}`,
       );
     } catch (error) {
       if (provider.isClosed) throw error;
-      await provider.exec("rollback");
       tell(
         table + problem,
         () => log.warning(`Cannot mend the capture of ${table} (${problem}): ${messageOf(error)}`),

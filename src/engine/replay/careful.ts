@@ -12,7 +12,7 @@ import type { BatchRun, Path } from "./path.ts";
 import { type ApplyPlan, keyOf } from "./plan.ts";
 import { FOLLOWS, hasQuarantine } from "./quarantine.ts";
 import { blameOf, conflict, misfit, reasonOf, showKey } from "./refusal.ts";
-import { noteMissed, prepare, rowsOf, sendRun } from "./run.ts";
+import { noteMissedTags, prepare, sendRun } from "./run.ts";
 
 /** Events behind one savepoint: as many as are likely to go well. */
 const WINDOW_FIRST = 256;
@@ -130,7 +130,7 @@ async function applyWindow(
     refused = { at: sent[done]!, error };
   }
   await subscriber.exec("release savepoint skyq_events");
-  if (!path.upsert) countMissed(path, run, events, sent, tags);
+  if (!path.upsert) noteMissedTags(path, run.stats, tags, (i) => events.at(sent[i]!).plan.table);
   for (const i of following) {
     if (refused === null || i < refused.at) follow(run, events.at(i));
   }
@@ -156,17 +156,6 @@ function eventEnds(bytes: Uint8Array): number[] {
     ends.push(at);
   }
   return ends;
-}
-
-function countMissed(path: Path, run: BatchRun, events: LazyEvents, sent: readonly number[], tags: readonly string[]) {
-  const missed = new Map<string, { op: string; rows: number }>();
-  tags.forEach((tag, i) => {
-    if (rowsOf(tag) > 0) return;
-    const { event } = events.at(sent[i]!);
-    const of = missed.get(event.extra1!) ?? { op: event.type!, rows: 0 };
-    missed.set(event.extra1!, { ...of, rows: of.rows + 1 });
-  });
-  for (const [table, { op, rows }] of missed) noteMissed(path, run.stats, table, op, rows);
 }
 
 /** The events of a window whose keys have events in quarantine. */

@@ -17,7 +17,7 @@ export async function restoreFkeys(db: WireConnection, log: Logger): Promise<voi
     if (Date.now() - (failedAtMs.get(id) ?? -Infinity) < RETRY_MS) continue;
     log.info(`Creating fkey: ${fkey.fkey_name} (${fkey.from_table} --> ${fkey.to_table})`);
     try {
-      await restoreFkey(db, fkey);
+      await restoreFkey(db, fkey, log);
       failedAtMs.delete(id);
     } catch (error) {
       if (db.isClosed) throw error;

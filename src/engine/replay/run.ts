@@ -50,12 +50,48 @@ const DRIFT_WARNING_PERIOD_MS = 60_000;
 /** By log, since that lives as long as the job: connections come and go. */
 const driftWarnings = new WeakMap<Logger, AtMostEvery>();
 
-/** Counts rows that an update or delete should have met, and says so now and then. */
-export function noteMissed({ log }: Path, stats: BatchStats, table: string, op: string, rows: number): void {
+/** What a statement did, by the first word of its tag in lower case. */
+export type Op = "insert" | "update" | "delete";
+
+/** Of so many events that changed nothing the table is looked up; of more, which are the same trouble, only the op. */
+const MISSED_LOOKED_UP_MAX = 100;
+
+/**
+ * `noteMissed` for statements of one row each.
+ * @param tags the server's, one for each statement
+ * @param tableOf the table of statement `i`
+ */
+export function noteMissedTags(
+  path: Path,
+  stats: BatchStats,
+  tags: readonly string[],
+  tableOf: (i: number) => string,
+): void {
+  const missed = new Map<string, { table: string; op: Op; rows: number }>();
+  let table = "";
+  let count = 0;
+  tags.forEach((tag, i) => {
+    if (rowsOf(tag) > 0) return;
+    if (count++ < MISSED_LOOKED_UP_MAX) table = tableOf(i);
+    const op = tag.slice(0, tag.indexOf(" ")).toLowerCase() as Op;
+    const known = missed.get(`${op} ${table}`);
+    if (known === undefined) missed.set(`${op} ${table}`, { table, op, rows: 1 });
+    else known.rows++;
+  });
+  for (const { table, op, rows } of missed.values()) noteMissed(path, stats, table, op, rows);
+}
+
+/** Counts rows that a statement did not change though the server refused nothing, and says so now and then. */
+export function noteMissed({ log }: Path, stats: BatchStats, table: string, op: Op, rows: number): void {
   stats.missedRows += rows;
   let limit = driftWarnings.get(log);
   if (limit === undefined) driftWarnings.set(log, limit = new AtMostEvery(DRIFT_WARNING_PERIOD_MS));
   if (!limit.allows(table)) return;
-  log.warning(`${table}: ${op} met ${rows} row(s) fewer than the provider's: the tables have drifted apart`);
+  const count = rows === 1 ? "a row" : `${rows} rows`;
+  if (op === "insert") {
+    log.warning(`${table}: ${count} to insert did not get in: a trigger or rule of the subscriber's keeps them out`);
+  } else {
+    log.warning(`${table}: ${count} to ${op} ${rows === 1 ? "is" : "are"} not there: the tables have drifted apart`);
+  }
   log.info(`hint: \`skyq subscriber resync CONFIG ${table}\` copies it anew.`);
 }

@@ -2,6 +2,7 @@
 
 import { SkyqError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
+import { didYouMean } from "../../base/nearest.ts";
 import { decodeUrl, encodeUrl } from "../../codec/urlencode.ts";
 import { one, type Queryable } from "../../db/queryable.ts";
 import { makeFullName, quoteFullName, quoteIdent } from "../../db/quote.ts";
@@ -32,6 +33,23 @@ const TESTS: Readonly<Record<string, string>> = {
   "need-function": `exists (select from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
      where n.nspname || '.' || p.proname = $2 and p.pronargs = $3)`,
 };
+
+/** What else the name might have been, where that can be known. */
+const CANDIDATES: Readonly<Record<string, string>> = {
+  "local-table": "select t.table_name as name from londiste.table_info t where t.queue_name = $1 and t.local",
+  "local-destination": "select t.table_name as name from londiste.table_info t where t.queue_name = $1 and t.local",
+  "local-sequence": "select s.seq_name as name from londiste.seq_info s where s.queue_name = $1 and s.local",
+  "need-table": relationNames("'r', 'p'"),
+  "need-sequence": relationNames("'S'"),
+  "need-view": relationNames("'v'"),
+};
+
+function relationNames(kinds: string): string {
+  return `select n.nspname || '.' || c.relname as name
+            from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+           where c.relkind in (${kinds}) and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+             and $1::text is not null`;
+}
 
 const DESTINATION_KEYS = ["local-table", "local-sequence", "local-destination"];
 
@@ -125,8 +143,10 @@ export async function runScript(db: Queryable, script: Script, { queue, isRoot, 
     return false;
   }
   const need = await isNeeded(db, queue, script, act);
-  if (need === null) log.info(`${file}: This SQL does not need to run on this node.`);
-  else {
+  if (need === null) {
+    log.info(`${file}: This SQL does not need to run on this node.`);
+    if (isRoot) await tellUnknownNames(db, queue, script, log);
+  } else {
     log.info(`${file}: executing sql`);
     // Inside a block of the server, which refuses COMMIT and its like: they would tear the transaction apart.
     await runBlock(db, withNames(sql, need), act);
@@ -168,6 +188,26 @@ async function isNeeded(
     `${act}: SQL only partially matches local setup: there is ${there.join(", ")}, there is no ${lacking.join(", ")}`,
     { hint: "Make what lacks, or take what is there away; or write two scripts." },
   );
+}
+
+/**
+ * Says which names of a script that was passed over on the root stand for nothing. Those of Local keys are none of a
+ * table or sequence of this queue, so that no subscriber can have it: the script runs nowhere.
+ */
+async function tellUnknownNames(db: Queryable, queue: string, { file, attributes }: Script, log: Logger) {
+  for (const [key, values] of attributes) {
+    const query = CANDIDATES[key];
+    if (query === undefined) continue;
+    const known = (await db.query<{ name: string }>(query, [queue])).map((row) => row.name);
+    for (const value of values) {
+      const hint = didYouMean(namedBy(key, value).name, known);
+      if (DESTINATION_KEYS.includes(key)) {
+        const kind = key === "local-sequence" ? "sequence" : "table";
+        log.warning(`${file}: no ${kind} "${value}" is registered in queue "${queue}": the script runs on no node`);
+      }
+      if (hint !== undefined) log.info(`hint: ${hint}`);
+    }
+  }
 }
 
 function namedBy(key: string, value: string): { name: string; argCount: number } {

@@ -80,7 +80,7 @@ export async function serveDatabase(
   const loops = [
     tickLoop(run),
     periodically(run, "maintenance", () => options.maintPeriodMs, async (db) => {
-      counts.maint += await runMaintenance(db, options.log, () => db.isClosed);
+      counts.maint += await runMaintenance(db, options.log, () => db.isClosed || end.signal.aborted);
     }),
     periodically(run, "retry", () => options.retryPeriodMs, async (db) => {
       for (let moved = 1; moved > 0 && !end.signal.aborted;) counts.retry += moved = await maintRetryEvents(db);
@@ -293,16 +293,21 @@ async function periodically(
       continue;
     }
     let db: SqlConnection | null = null;
+    // What runs here may take its time, and is done again by the next ticker: nobody who stops this one waits for it.
+    const cancel = () => void db?.cancel().catch(() => {});
     try {
       db = await openSql(options.target, {
         applicationName: `skyq ticker ${name}`,
         lockTimeoutMs: options.lockTimeoutMs,
         onNotice: (notice) => tellWarning(options.log, notice),
       });
+      if (signal.aborted) break;
+      signal.addEventListener("abort", cancel, { once: true });
       await work(db);
     } catch (error) {
       if (!signal.aborted) options.log.error(`Ticker's ${name} failed: ${messageOf(error)}`);
     } finally {
+      signal.removeEventListener("abort", cancel);
       await db?.close().catch(() => {});
     }
     await sleep(periodMs(), signal);

@@ -5,7 +5,8 @@
 // no daemon of Londiste can apply anything. A crash between the two commits leaves the provider to the next call.
 
 import { messageOf, SkyqError } from "../../base/errors.ts";
-import { installSchemasWithin } from "../../db/install.ts";
+import { beginInstall, installSchemasWithin } from "../../db/install.ts";
+import { type Locker, withLocks } from "../../db/locks.ts";
 import { isPgq2 } from "../../db/old_schemas.ts";
 import { one, type Queryable } from "../../db/queryable.ts";
 import { quoteIdent } from "../../db/quote.ts";
@@ -26,7 +27,7 @@ import { copyConsumerName } from "../copy/table_copy.ts";
 import { learnFromProvider } from "../nodes/pair.ts";
 import { isAlreadyApplied } from "../replay/open.ts";
 import { OLD_SCHEMA, type Pair, type Side, type UpgradeJob } from "./look.ts";
-import { addCompat2, convertPgq2 } from "../../db/pgq_2_1.ts";
+import { addCompat2, convertPgq2, lockPgq2 } from "../../db/pgq_2_1.ts";
 import { refuseRunning, watchLondiste2 } from "./running.ts";
 
 /** What the provider has to know of the subscriber. */
@@ -66,42 +67,68 @@ export async function takeOverLondiste2(
   else if (running.length > 0) {
     log.warning(`Londiste still works on the queue (${running.join(", ")}): stop it first`);
   }
+  const limits = { act: "Cannot upgrade", log, signal: job.signal, limitMs: job.lockTimeoutMs };
   try {
-    await pair.provider.transaction(async (onProvider) => {
-      await beginWork(onProvider, job);
-      await pair.subscriber.transaction(async (onSubscriber) => {
-        await beginWork(onSubscriber, job);
-        await convert({ provider: onProvider, subscriber: onSubscriber }, sides, job, check);
-        if (check) throw new DryRun();
-      });
-    });
+    await withLocks(limits, (lock) =>
+      pair.provider.transaction(async (onProvider) => {
+        await beginWork(onProvider);
+        await pair.subscriber.transaction(async (onSubscriber) => {
+          await beginWork(onSubscriber);
+          const tx = { provider: onProvider, subscriber: onSubscriber };
+          await lockBoth(tx, sides, lock);
+          await convert(tx, sides, job, lock, check);
+          if (check) throw new DryRun();
+        });
+      }));
   } catch (error) {
     if (!(error instanceof DryRun)) throw error;
   }
 }
 
-async function beginWork(tx: Transaction, job: UpgradeJob): Promise<void> {
+async function beginWork(tx: Transaction): Promise<void> {
   // Read committed whatever the default: what a daemon did while we waited for its lock must be seen.
-  await tx.exec(`set transaction isolation level read committed; set local lock_timeout = ${job.lockTimeoutMs}`);
+  await tx.exec("set transaction isolation level read committed");
+}
+
+/** All locks that are needed, before anything is done. A daemon in the middle of a batch has some of them. */
+async function lockBoth(
+  tx: { provider: Transaction; subscriber: Transaction },
+  sides: { provider: Side; subscriber: Side },
+  lock: Locker,
+): Promise<void> {
+  const tablesOf = (side: Side, names: readonly string[]) => names.map((name) => `${side.londiste2}.${name}`);
+  if (sides.subscriber.record === null) {
+    await beginInstall(tx.subscriber);
+    const names = [
+      "completed",
+      "subscriber_table",
+      "subscriber_seq",
+      "subscriber_pending_fkeys",
+      "subscriber_pending_triggers",
+    ];
+    await lock(tx.subscriber, tablesOf(sides.subscriber, names), "access exclusive");
+  }
+  if (sides.provider.record === null && sides.provider.londiste2 !== null) {
+    await beginInstall(tx.provider);
+    const tables = tablesOf(sides.provider, ["provider_table", "provider_seq"]);
+    if (await isPgq2(tx.provider)) await lockPgq2(tx.provider, lock, tables);
+    else await lock(tx.provider, tables, "access exclusive");
+  }
 }
 
 async function convert(
   tx: { provider: Transaction; subscriber: Transaction },
   sides: { provider: Side; subscriber: Side },
   job: UpgradeJob,
+  lock: Locker,
   check: boolean,
 ): Promise<void> {
   const { queue } = job;
   if (sides.subscriber.record !== null) {
-    await convertProvider(tx.provider, sides.provider, await convertedPositions(tx.subscriber, job), job);
+    await convertProvider(tx.provider, sides.provider, await convertedPositions(tx.subscriber, job), job, lock);
     return;
   }
   const old = sides.subscriber.londiste2!;
-  // A daemon in the middle of a batch has locked its row: this waits for it.
-  await tx.subscriber.exec(
-    `lock table ${old}.completed, ${old}.subscriber_table, ${old}.subscriber_seq, ${old}.subscriber_pending_fkeys,
-       ${old}.subscriber_pending_triggers in access exclusive mode`,
-  );
   const tables = await tx.subscriber.query<OldTable>(
     `select t.table_name, t.snapshot, t.merge_state, t.skip_truncate
        from ${old}.subscriber_table t where t.queue_name = $1 order by t.nr`,
@@ -113,8 +140,8 @@ async function convert(
   );
   const positions = await oldPositions(tx, old, tables, job);
   await sayWhatIsTaken(tx.subscriber, old, { tables, seqs: seqs.length, positions }, job);
-  if (sides.provider.record === null) await convertProvider(tx.provider, sides.provider, positions, job);
-  await convertSubscriber(tx, old, { tables, seqs: seqs.map((row) => row.seq_name), positions }, job, check);
+  if (sides.provider.record === null) await convertProvider(tx.provider, sides.provider, positions, job, lock);
+  await convertSubscriber(tx, old, { tables, seqs: seqs.map((row) => row.seq_name), positions }, job, lock, check);
 }
 
 interface OldConsumer {
@@ -235,7 +262,13 @@ async function sayWhatIsTaken(
   }
 }
 
-async function convertProvider(tx: Transaction, side: Side, positions: Positions, job: UpgradeJob): Promise<void> {
+async function convertProvider(
+  tx: Transaction,
+  side: Side,
+  positions: Positions,
+  job: UpgradeJob,
+  lock: Locker,
+): Promise<void> {
   const { queue, worker, log } = job;
   if (!side.queues.includes(queue)) {
     throw new SkyqError("not-found", `Cannot upgrade: the provider has no queue "${queue}"`, {
@@ -246,15 +279,13 @@ async function convertProvider(tx: Transaction, side: Side, positions: Positions
   if (side.londiste2 === null) {
     throw new SkyqError("not-found", "Cannot upgrade: the provider has no schema of Londiste 2.1");
   }
-  await tx.exec(`lock table ${side.londiste2}.provider_table, ${side.londiste2}.provider_seq in access exclusive mode`);
   await renameSchema(tx, side.londiste2);
   const isOldPgq = await isPgq2(tx);
   if (isOldPgq) {
     log.info("Upgrading pgq from 2.1 to 3.5");
     await convertPgq2(tx);
   }
-  await installSchemasWithin(tx, { log });
-  await tx.exec(`set local lock_timeout = ${job.lockTimeoutMs}`);
+  await installSchemasWithin(tx, lock, { log });
   if (isOldPgq) await addCompat2(tx);
 
   const node = await getNodeInfo(tx, queue);
@@ -304,13 +335,13 @@ async function convertSubscriber(
   found: string,
   { tables, seqs, positions }: { tables: readonly OldTable[]; seqs: readonly string[]; positions: Positions },
   job: UpgradeJob,
+  lock: Locker,
   check: boolean,
 ): Promise<void> {
   const { queue, worker, jobName, log } = job;
   const { subscriber } = tx;
   await renameSchema(subscriber, found);
-  await installSchemasWithin(subscriber, { log });
-  await subscriber.exec(`set local lock_timeout = ${job.lockTimeoutMs}`);
+  await installSchemasWithin(subscriber, lock, { log });
   const root = (await getNodeInfo(tx.provider, queue))!;
   for (const member of await getQueueLocations(tx.provider, queue)) {
     await registerLocation(subscriber, queue, member.node_name, member.node_location);

@@ -2,7 +2,8 @@
 // What is added is schema skyq, a record of the upgrade, and a fence that keeps the old worker from going on.
 
 import { SkyqError } from "../../base/errors.ts";
-import { installSchemas, installSchemasWithin } from "../../db/install.ts";
+import { beginInstall, installSchemas, installSchemasWithin } from "../../db/install.ts";
+import { type Locker, type LockMode, withLocks } from "../../db/locks.ts";
 import type { Queryable } from "../../db/queryable.ts";
 import { getSeqList, getTableList, pendingFkeys, type TableRow } from "../../queue/londiste.ts";
 import { getConsumerInfo } from "../../queue/pgq.ts";
@@ -43,24 +44,38 @@ export async function takeOverLondiste3(
   }
   refuseRunning(running, job);
   await installSchemas(pair.provider, { log });
-  await pair.subscriber.transaction(async (tx) => {
-    await installSchemasWithin(tx, { log });
-    await tx.exec(`set local lock_timeout = ${job.lockTimeoutMs}`);
-    await tx.query(
-      `insert into skyq.upgrade (queue_name, worker_name, side, from_version) values ($1, $2, 'subscriber', '3')
-       on conflict (queue_name, worker_name, side) do nothing`,
-      [queue, worker],
-    );
-    const [fence] = await tx.query<{ isSet: boolean }>(`select skyq.set_fence() as "isSet"`);
-    if (!fence!.isSet) {
-      log.warning(
-        "The old worker is not fenced off: this role does not own schemas pgq_node and londiste of the subscriber. See " +
-          "to it that the worker of Londiste is never started again",
+  const limits = { act: "Cannot upgrade", log, signal: job.signal, limitMs: job.lockTimeoutMs };
+  const isFenced = await withLocks(limits, (lock) =>
+    pair.subscriber.transaction(async (tx) => {
+      await beginInstall(tx);
+      await lockForFence(tx, lock, "share row exclusive");
+      await installSchemasWithin(tx, lock, { log });
+      await tx.query(
+        `insert into skyq.upgrade (queue_name, worker_name, side, from_version) values ($1, $2, 'subscriber', '3')
+         on conflict (queue_name, worker_name, side) do nothing`,
+        [queue, worker],
       );
-    }
-  });
+      const [fence] = await tx.query<{ isSet: boolean }>(`select skyq.set_fence() as "isSet"`);
+      return fence!.isSet;
+    }));
+  if (!isFenced) {
+    log.warning(
+      "The old worker is not fenced off: this role does not own schemas pgq_node and londiste of the subscriber. See " +
+        "to it that the worker of Londiste is never started again",
+    );
+  }
   await warnOfTicker(pair.provider, job);
   log.info(`Worker "${worker}" of queue "${queue}" is skyq's now: start \`skyq replay\`. The root's worker may run on`);
+}
+
+/** Both tables, which workers of other queues write in either order; where they are not ours nothing is done to them. */
+async function lockForFence(tx: Queryable, lock: Locker, mode: LockMode): Promise<void> {
+  const rows = await tx.query<{ name: string }>(
+    `select t.name from unnest(array['pgq_node.local_state', 'londiste.table_info']) t (name)
+       join pg_catalog.pg_class c on c.oid = to_regclass(t.name)
+      where pg_has_role(c.relowner, 'USAGE') order by t.name desc`,
+  );
+  await lock(tx, rows.map((row) => row.name), mode);
 }
 
 /** Names and kinds that have to agree, all at once. */
@@ -204,10 +219,13 @@ export async function giveBackLondiste3(pair: Pair, job: UpgradeJob, { check }: 
   await requireNothingPending(pair.subscriber, queue, { allowNew: true });
   await requireNoPendingTriggers(pair.subscriber, queue);
   if (check) return;
-  await pair.subscriber.transaction(async (tx) => {
-    await tx.query("delete from skyq.upgrade u where u.queue_name = $1 and u.worker_name = $2", [queue, worker]);
-    await tx.query("select skyq.set_fence()");
-  });
+  const limits = { act: "Cannot undo", log, signal: job.signal, limitMs: job.lockTimeoutMs };
+  await withLocks(limits, (lock) =>
+    pair.subscriber.transaction(async (tx) => {
+      await lockForFence(tx, lock, "access exclusive");
+      await tx.query("delete from skyq.upgrade u where u.queue_name = $1 and u.worker_name = $2", [queue, worker]);
+      await tx.query("select skyq.set_fence()");
+    }));
   const state = await getConsumerState(pair.subscriber, queue, worker);
   log.info(`Worker "${worker}" of queue "${queue}" is Londiste's again, at tick ${state?.completed_tick}`);
 }

@@ -3,9 +3,11 @@
 
 import { messageOf, SkyqError } from "../../base/errors.ts";
 import { one, type Queryable } from "../../db/queryable.ts";
+import { withLocks } from "../../db/locks.ts";
 import { quoteFullName } from "../../db/quote.ts";
 import type { SqlConnection } from "../../db/sql.ts";
 import { checkRet, type Ret } from "../../queue/pgq_node.ts";
+import { lockForTriggers } from "../nodes/captures.ts";
 import { readStructure } from "../nodes/structure.ts";
 import type { UpgradeJob } from "./look.ts";
 
@@ -125,10 +127,18 @@ async function eachTable<T extends { readonly table_name: string }>(
   for (const trigger of triggers) {
     if (job.signal.aborted) throw new SkyqError("stopped", "Stopped; run it again for the other tables");
     try {
-      await provider.transaction(async (tx) => {
-        await tx.exec(`set local lock_timeout = ${job.lockTimeoutMs}; set local search_path = pg_catalog`);
-        await work(tx, trigger);
-      });
+      const limits = {
+        act: `Cannot change the triggers of ${trigger.table_name}`,
+        log: job.log,
+        signal: job.signal,
+        limitMs: job.lockTimeoutMs,
+      };
+      await withLocks(limits, (lock) =>
+        provider.transaction(async (tx) => {
+          await tx.exec("set local search_path = pg_catalog");
+          await lockForTriggers(tx, lock, trigger.table_name);
+          await work(tx, trigger);
+        }));
     } catch (error) {
       if (provider.isClosed) throw error;
       job.log.warning(`${trigger.table_name}: ${messageOf(error)}`);

@@ -3,6 +3,7 @@
 
 import { SkyqError } from "../../base/errors.ts";
 import { sleep } from "../../base/time.ts";
+import { type Locker, withLocks } from "../../db/locks.ts";
 import { one, type Queryable } from "../../db/queryable.ts";
 import type { Transaction } from "../../db/sql.ts";
 import { getSeqList, getTableList, pendingFkeys } from "../../queue/londiste.ts";
@@ -58,16 +59,30 @@ export async function giveBackLondiste2(
     return;
   }
   const position = isSubscriberDone ? null : (await getConsumerState(pair.subscriber, queue, worker))!.completed_tick!;
-  await pair.provider.transaction(async (onProvider) => {
-    await onProvider.exec(`set local lock_timeout = ${job.lockTimeoutMs}`);
-    await pair.subscriber.transaction(async (onSubscriber) => {
-      await onSubscriber.exec(`set local lock_timeout = ${job.lockTimeoutMs}`);
-      if (position !== null) await giveBackSubscriber(onSubscriber, job, position);
-      await giveBackProvider(onProvider, job, sides.provider, position);
-    });
-    // The subscriber is committed: Londiste may go on. What is left here disturbs it little, and the next call does it.
-  });
+  const limits = { act: "Cannot undo", log, signal: job.signal, limitMs: job.lockTimeoutMs };
+  await withLocks(limits, (lock) =>
+    pair.provider.transaction(async (onProvider) => {
+      await pair.subscriber.transaction(async (onSubscriber) => {
+        if (position !== null) await lockNodes(onSubscriber, lock);
+        if (sides.provider.record !== null) await lockNodes(onProvider, lock);
+        if (position !== null) await giveBackSubscriber(onSubscriber, job, position);
+        await giveBackProvider(onProvider, job, sides.provider, position);
+      });
+      // The subscriber is committed: Londiste may go on. What is left here disturbs it little, and the next call does it.
+    }));
   log.info(`Queue "${queue}" is Londiste's again: start its replay`);
+}
+
+/** The tables of nodes, which change and in part go away. */
+async function lockNodes(tx: Queryable, lock: Locker): Promise<void> {
+  const rows = await tx.query<{ name: string }>(
+    `select pg_catalog.format('%I.%I', n.nspname, c.relname) as name
+       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+      where n.nspname in ('londiste', 'pgq_node') and c.relkind = 'r'
+        and pg_catalog.pg_has_role(c.relowner, 'USAGE')
+      order by n.nspname desc, c.relname = 'local_state' desc, c.relname`,
+  );
+  await lock(tx, rows.map((row) => row.name), "access exclusive");
 }
 
 /** @throws {SkyqError} `refused` */

@@ -82,6 +82,22 @@ describe("skyq execute", () => {
     expect((await job.try("execute", "conf.ini")).code).toBe(2);
   });
 
+  it("warns of a name that no node can have, and says which one may be meant", async () => {
+    script("misspelt.sql", "--*-- Local-Table: uu\ninsert into u values (5)");
+    const { code, stderr } = await job.try("execute", "conf.ini", "misspelt.sql");
+    expect([code, stderr]).toEqual([
+      0,
+      expect.stringMatching(
+        /WARNING misspelt.sql: no table "uu" is registered in queue "q": the script runs on no node\n.*hint: Did you mean "public.u"\?/,
+      ),
+    ]);
+    script("elsewhere.sql", "--*-- Need-Table: uu\ninsert into u values (5)");
+    const needed = await job.try("execute", "conf.ini", "elsewhere.sql");
+    expect([needed.code, needed.stderr]).toEqual([0, expect.stringMatching(/hint: Did you mean "public.u"\?/)]);
+    expect(needed.stderr).not.toMatch(/WARNING/); // a subscriber may have it
+    expect(await count(provider, "u")).toBe("0");
+  });
+
   it("tries on both sides and takes it back with --dry-run, and tells what a subscriber would say", async () => {
     await subscriber.sql("create table only_here (id int)");
     script("clash.sql", "create table only_here (id int)");

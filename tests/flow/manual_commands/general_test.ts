@@ -9,6 +9,7 @@ import { testLines } from "./lines.ts";
 
 describe("general options", () => {
   let job: Job;
+  let conf = "";
   const pidfile = () => `${job.dir}/job.pid`;
 
   beforeAll(async () => {
@@ -106,8 +107,25 @@ describe("general options", () => {
       },
       { type: "replay conf.ini -s --strict", code: 1, says: ["WARNING No pidfile, process not running"] },
       {
-        type: "replay conf.ini -s --set nonsense=1",
-        says: ['WARNING Unknown config key "nonsense" is ignored', "WARNING No pidfile, process not running"],
+        type: "replay conf.ini -s --set pidfiel=other.pid",
+        code: 2,
+        says: ['Cannot set "pidfiel": no such config key', 'hint: Did you mean "pidfile"?'],
+        saysNot: ["No pidfile"],
+      },
+      {
+        type: "replay conf.ini -r --set nonsense=1",
+        code: 2,
+        says: ['Cannot set "nonsense"', "hint: The option --ini"],
+      },
+      {
+        type: "replay conf.ini -s",
+        when: "the file has an unknown key and a value that is wrong",
+        before: () => {
+          conf = Deno.readTextFileSync(`${job.dir}/conf.ini`);
+          Deno.writeTextFileSync(`${job.dir}/conf.ini`, `${conf}nonsense = 1\nlock_timeout = soon\n`);
+        },
+        after: () => Deno.writeTextFileSync(`${job.dir}/conf.ini`, conf),
+        says: ["WARNING No pidfile, process not running"],
       },
       { type: "replay conf.ini -r -s", code: 2, says: ["Cannot take --reload and --stop together"] },
       { type: "replay conf.ini --wait", code: 2, says: ["Cannot take --wait without --stop or --kill"] },
@@ -123,6 +141,13 @@ describe("general options", () => {
         code: 1,
         says: [/ERROR Cannot connect to .*connection refused/],
         saysNot: ["geheim"],
+      },
+      {
+        type: "ticker down.ini -d",
+        when: "its first error is the caller's",
+        code: 1,
+        says: [/ERROR Cannot connect to .*connection refused/],
+        after: () => expect(() => Deno.statSync(`${job.dir}/down.pid`)).toThrow(),
       },
       {
         type: "replay conf.ini -d",

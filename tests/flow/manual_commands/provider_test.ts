@@ -19,6 +19,7 @@ describe("provider commands", () => {
       create table a (id integer primary key); create table b (id integer primary key);
       create table app.c (id integer primary key); create table app.d1 (id integer primary key);
       create table app.d2 (id integer primary key); create table keyless (id integer);
+      create table later (id integer primary key deferrable);
       create table "dot.ted".t (id integer primary key); create sequence "dot.ted".s;
       create table "Ta.ble, ""x""" (id integer primary key);
       create table parts (id integer primary key) partition by list (id);
@@ -97,6 +98,7 @@ describe("provider commands", () => {
       { type: "provider add conf.ini b nowhere", code: 1, says: ["No table matches nowhere"], saysNot: ["Adding"] },
       { type: "provider add conf.ini nosuch*", code: 1, says: ["ERROR No table matches nosuch*"] },
       { type: "provider add conf.ini keyless", code: 1, says: ["ERROR Table public.keyless has no primary key"] },
+      { type: "provider add conf.ini later", code: 1, says: ["ERROR Table public.later has a deferrable primary key"] },
       {
         type: "provider add conf.ini parts",
         code: 1,
@@ -129,7 +131,9 @@ describe("provider commands", () => {
         before: () => other.unsafe("begin; lock table busy in row exclusive mode"),
         after: () => other.unsafe("rollback"),
         code: 5,
-        says: [/ERROR .*lock timeout/],
+        says: [
+          /ERROR Cannot add table public\.busy: table public\.busy is in use by process \d+ .*begin; lock table busy/,
+        ],
       },
       {
         type: "provider tables conf.ini",

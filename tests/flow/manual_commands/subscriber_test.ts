@@ -246,7 +246,16 @@ describe("subscriber commands", () => {
         code: 3,
         says: ["Checking public.wide", "ERROR public.wide: column v on provider"],
       },
-      { type: "subscriber check conf.ini nowhere", code: 3, says: ["No registered table matches nowhere"] },
+      { type: "subscriber check conf.ini nowhere", code: 1, says: ["No registered table matches nowhere"] },
+      {
+        type: "subscriber check conf.ini wied wide",
+        code: 1,
+        says: [
+          "No registered table matches wied",
+          'hint: Did you mean "public.wide"?',
+          "ERROR public.wide: column v on",
+        ],
+      },
     ]);
   });
 

@@ -99,7 +99,7 @@ describe("console", () => {
   it("reads files and what it is piped", async () => {
     Deno.writeTextFileSync(`${home}/x.sql`, "select 'from\nfile' as t;\nexit; select 2;");
     const file = await skyq(["console", "-d", database.dsn(), "-f", `${home}/x.sql`]);
-    expect([file.code, file.stdout]).toEqual([0, "t\n---------\nfrom\nfile\n(1 row)\n"]);
+    expect([file.code, file.stdout]).toEqual([0, "t\n----\nfrom+\nfile\n(1 row)\n"]);
     const piped = await skyq(["console", database.dsn()], { stdin: "show version; show help" });
     expect(piped.stdout).toContain("postgres ");
     expect(piped.stdout).toContain("register consumer <consumer> [on <queue>]");
@@ -109,8 +109,30 @@ describe("console", () => {
   it("connects elsewhere", async () => {
     const text = await ok("connect queue=q1; show queue; connect dbname=postgres; select current_database() as d");
     expect(text).toMatch(/^CONNECT\nqueue_name[^]*CONNECT\nd\n-+\npostgres\n/);
+    // A password that was given goes along as long as server and role stay, and no longer.
+    const secret = "connect user=postgres password=secret; connect dbname=postgres; select 1 as there";
+    expect(await ok(secret)).toMatch(/CONNECT\nCONNECT\nthere/);
     expect((await run("connect datenbank=x")).stderr).toContain('no such option "datenbank"');
     expect((await run("connect queue=nix")).stderr).toContain('Cannot find queue "nix"');
+  });
+
+  it("takes a config where all other commands do, with its queue", async () => {
+    const file = `${home}/ticker.ini`;
+    Deno.writeTextFileSync(file, `[queue]\ndb = ${database.dsn()}\npgq_queue_name = q1\n`);
+    const console = (...args: string[]) => skyq(["console", file, ...args], { env: env() });
+    expect((await console("-c", "register consumer cc; show consumer cc")).stdout).toMatch(/^REGISTER[^]*q1 +cc /);
+    expect((await console("-c", "unregister consumer cc")).code).toBe(0);
+    const both = await console("-p", "5432", "-c", "show queue");
+    expect([both.code, both.stderr.includes("together with a config file")]).toEqual([2, true]);
+  });
+
+  it("knows what to make of psql's commands, and of two beginnings at once", async () => {
+    expect(await ok("\\?")).toContain("show version;");
+    expect(await ok("select 1 as a; \\q; select 2 as b")).not.toContain("b\n");
+    const { code, stderr } = await run("\\d t1");
+    expect([code, stderr.includes('Cannot run "\\d t1"'), stderr.includes("show help;")]).toEqual([2, true, true]);
+    expect((await run("register consumer x at 1 copy y", "-Q", "q1")).stderr).toContain('both "at" and "copy"');
+    expect((await run("create queue ''")).stderr).toContain("its name is empty");
   });
 
   it("talks with a person: prompt, completion, errors, history without passwords", async () => {
@@ -151,7 +173,14 @@ describe("console", () => {
       await type("\t", /eue /);
       await type("\n", /q1@\w+… /);
       await type(";\n", /\(1 row\)/);
-      await type("select nix;\n", /nix[^]*> /);
+      await type("select nix;\n", /\nERROR: [^]*nix[^]*> /);
+      await type("\\?\n", /show version;[^]*> /);
+      // The server ends the connection: the next statement has a new one, with the same default queue.
+      await type("select pg_terminate_backend(pg_backend_pid());\n", /ERROR: [^]*q1@\w+> /);
+      await type("show consumer;\n", /Connected again[^]*global_watermark[^]*> /);
+      await type("select pg_sleep(60);\n", /sleep/);
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      await type("\x03", /Somebody cancelled the statement: Ctrl-C[^]*> /);
       await type("select 'pass' || 'word' as p; -- password=secret\n", /\(1 row\)/);
       await type("exit;\n", /exit/);
     } finally {

@@ -174,6 +174,27 @@ describe("the ticker of one database", () => {
     await database.sql("select pgq.drop_queue('bad'); select pgq.drop_queue('z')");
   });
 
+  it("lets no operation that is never done, or that lasts, keep the others or its own end waiting", async () => {
+    await database.sql(`
+      create table public.turns (q text);
+      create function public.turn(q text) returns integer language sql as
+        $$ insert into public.turns values (q) returning 0 $$;
+      create function public.busy(q text) returns integer language sql as 'select 1';
+      create function public.lasts(q text) returns integer language sql as 'select 0 from pg_sleep(60)';
+      update pgq.queue set queue_extra_maint = '{public.busy,public.turn}' where queue_name = 'q'`);
+    const ticker = await Running.one(database, "fail").ready();
+    await waitFor(async () => Number(await database.sql("select count(*) from public.turns")) > 1, {
+      what: "the second operation's second turn",
+      timeoutMs: 20_000,
+    });
+    expect(ticker.log.join("\n")).toContain("Maintenance public.busy(q) had work left after 100 calls");
+    await database.sql("update pgq.queue set queue_extra_maint = '{public.lasts}' where queue_name = 'q'");
+    const sleepers = "select count(*) from pg_stat_activity where query like '%lasts%' and wait_event = 'PgSleep'";
+    await waitFor(async () => (await database.sql(sleepers)).trim() === "1", { what: "maintenance to sleep" });
+    await ticker.stop();
+    await waitFor(async () => (await database.sql(sleepers)).trim() === "0", { what: "the server to be rid of it" });
+  });
+
   it("puts events that were to be retried back into their queue", async () => {
     await database.sql("update pgq.queue set queue_extra_maint = null where queue_name = 'q'");
     await Running.one(database, "fail").ready();

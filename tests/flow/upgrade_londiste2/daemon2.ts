@@ -8,7 +8,9 @@ import { waitFor } from "../../harness/wait_for.ts";
 
 function connect(database: LentDatabase): postgres.Sql {
   const { host, port, superuser: user } = database.cluster;
-  return postgres({ host, port, user, database: database.name, max: 1, onnotice: () => {} });
+  // Who looks for deadlocks at once would be the victim of each.
+  const connection = { deadlock_timeout: "1ms" };
+  return postgres({ host, port, user, database: database.name, max: 1, onnotice: () => {}, connection });
 }
 
 /** Runs `round` again and again, until it is stopped; what it throws is kept, and the next round tries again. */

@@ -44,10 +44,9 @@ describe("upgrade of a provider with two subscribers", () => {
       expect(await triggersOf(provider, "synced")).toEqual(["pgq.logtriga"]);
       job.startReplay();
       await new Promise((resolve) => setTimeout(resolve, 1_000));
-      // Events of the cascade are none of its business: it gives up on them, and goes on. While pgq's tables are altered
-      // under it the server may end one of its transactions as a deadlock's victim, which it does again.
+      // Events of the cascade are none of its business: it gives up on them, and goes on.
       await old.finished();
-      expect(["null", "PostgresError: deadlock detected"]).toContain(String(old.lastError));
+      expect(old.lastError).toBe(null);
     }
     expect(await run("upgrade", "conf2.ini")).toMatch(/synced: captured by skyq/);
     expect(await triggersOf(provider, "synced")).toEqual(["skyq.capture", "skyq.capture"]);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { formatBytes, formatSeconds } from "../../../src/base/units.ts";
+import { counted, formatBytes, formatSeconds, oneLine } from "../../../src/base/units.ts";
 
 describe("formatSeconds()", () => {
   const cases: [number, string][] = [
@@ -24,4 +24,14 @@ describe("formatBytes()", () => {
     [5 * 2 ** 40, "5.0 TB"],
   ];
   for (const [bytes, text] of cases) it(`says ${text}`, () => expect(formatBytes(bytes)).toBe(text));
+});
+
+describe("oneLine()", () => {
+  it("escapes what breaks a line or commands a terminal, and nothing else", () => {
+    expect(oneLine("a\nb\r\t\x1b[0m\x7f\u009b\u2028é\\n ж")).toBe("a\\nb\\r\\t\\x1b[0m\\x7f\\x9b\\u2028é\\n ж");
+  });
+});
+
+describe("counted()", () => {
+  it("has a plural", () => expect([0, 1, 2].map((n) => counted(n, "row"))).toEqual(["0 rows", "1 row", "2 rows"]));
 });

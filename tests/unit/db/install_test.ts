@@ -212,12 +212,25 @@ describe("installSchemas()", () => {
 
   it("uses what somebody else installed by hand", async () => {
     const db = await connect(await freshDatabase());
-    await db.query("create schema pgq");
-    await db.query("create table pgq.queue (queue_id integer)");
+    await installSchemas(db, { log: silentLog, schemas: SCHEMAS.slice(0, 1) });
+    await db.query("drop schema skyq cascade"); // from now on nobody knows that pgq is ours
     const { log, info } = lines();
-    const report = await installSchemas(db, { log, schemas: SCHEMAS.filter(({ name }) => name === "pgq") });
+    const report = await installSchemas(db, { log, schemas: SCHEMAS.slice(0, 1) });
     expect(report.schemas).toEqual([{ name: "pgq", state: "foreign", migrations: 0 }]);
     expect(info).toEqual(["pgq is installed (not by skyq, left as it is)"]);
+  });
+
+  it("refuses half of what somebody else installed, and leaves it as it is", async () => {
+    const db = await connect(await freshDatabase());
+    await db.query("create schema pgq");
+    await db.query("create table pgq.queue (queue_id integer)");
+    expect(await failure(installSchemas(db, { log: silentLog }))).toMatchObject({
+      fault: "not-installed",
+      message: expect.stringContaining(
+        "schema pgq lacks pgq.consumer, pgq.event_template, pgq.retry_queue and 13 more",
+      ),
+    });
+    expect(await db.query("select 1 from pg_namespace where nspname in ('skyq', 'pgq_node')")).toEqual([]);
   });
 
   it("beside somebody else's pgq, tells which rights are missing, then makes do with them", async () => {

@@ -22,7 +22,7 @@ function table(text: string | null): TableStructure | null {
       labels: null,
     };
   });
-  return { kind: "r", isUnlogged: false, columns, uniques: [], checks: [], firing: [] };
+  return { kind: "r", isUnlogged: false, isKeyDeferrable: false, columns, uniques: [], checks: [], firing: [] };
 }
 
 describe("compareStructure()", () => {

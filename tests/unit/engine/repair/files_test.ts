@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { join } from "node:path";
-import { checkWritable, fileName, keepOlder, StatementFile } from "../../../../src/engine/repair/files.ts";
+import { checkWritable, fileName, StatementFile } from "../../../../src/engine/repair/files.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -81,22 +81,5 @@ describe("a file of statements", () => {
     file.write(bytes("one;\n"));
     expect(() => file.flush()).toThrow('Cannot write "/dev/full/x"');
     expect(() => checkWritable("/nowhere/at/all")).toThrow('Cannot write to directory "/nowhere/at/all"');
-  });
-
-  it("of an earlier run is kept by a number", () => {
-    const dir = tempDir();
-    const path = join(dir, "undo.t.sql");
-    keepOlder(path); // nothing there: nothing to do
-    for (const text of ["first", "second"]) {
-      Deno.writeTextFileSync(path, text);
-      keepOlder(path);
-    }
-    expect(Deno.readTextFileSync(`${path}.~1~`)).toBe("first");
-    expect(Deno.readTextFileSync(`${path}.~2~`)).toBe("second");
-    // Of a run that was killed after it had applied something.
-    Deno.writeTextFileSync(`${path}.part`, "third");
-    keepOlder(path);
-    expect(Deno.readTextFileSync(`${path}.~3~`)).toBe("third");
-    Deno.removeSync(dir, { recursive: true });
   });
 });
