@@ -29,6 +29,6 @@ export interface SqlSchema {
   readonly alterations?: readonly Alteration[];
   /** The extension that would bring the same schema. */
   readonly extension?: string;
-  /** A table (`schema.table`) by which the schema is known when somebody else installed it. */
+  /** A table (`schema.table`), or a function with its types, by which the schema is known when somebody else installed it. */
   readonly landmark?: string;
 }

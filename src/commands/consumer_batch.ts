@@ -2,6 +2,7 @@ import { SkyqError } from "../base/errors.ts";
 import { defineCommand } from "../cli/command.ts";
 import { requireConsumer } from "../engine/queue_admin/names.ts";
 import { batchEvents, finishBatch, nextBatch } from "../queue/pgq.ts";
+import { finishCoopBatch, nextCoopBatch, subconsumerOf } from "../queue/pgq_coop.ts";
 import { CONSUMER_ARG, JSON_OPTION, printEvents, QUEUE_ARG, queueAndConsumer, withQueues } from "./_database.ts";
 
 export const consumerBatch = defineCommand({
@@ -28,8 +29,12 @@ export const consumerBatch = defineCommand({
     if (options.open && options.finish) throw new SkyqError("usage", "Cannot take --open and --finish together");
     return withQueues(ctx, async (db) => {
       const state = await requireConsumer(db, queue, consumer);
-      const batchId = state.current_batch ?? (options.open ? (await nextBatch(db, queue, consumer))?.batchId : null) ??
-        null;
+      const shared = await subconsumerOf(db, queue, consumer);
+      const open = async () =>
+        shared === null
+          ? (await nextBatch(db, queue, consumer))?.batchId ?? null
+          : await nextCoopBatch(db, queue, shared);
+      const batchId = state.current_batch ?? (options.open ? await open() : null);
       if (batchId === null) {
         throw new SkyqError(
           "not-in-sync",
@@ -37,7 +42,7 @@ export const consumerBatch = defineCommand({
         );
       }
       if (options.finish) {
-        await finishBatch(db, batchId);
+        await (shared === null ? finishBatch(db, batchId) : finishCoopBatch(db, batchId));
         ctx.log.info(`Finished batch ${batchId}`);
         return;
       }

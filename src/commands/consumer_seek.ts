@@ -1,7 +1,9 @@
+import { SkyqError } from "../base/errors.ts";
 import { defineCommand } from "../cli/command.ts";
 import { requireConsumer } from "../engine/queue_admin/names.ts";
 import { findTick } from "../engine/queue_admin/position.ts";
 import { registerConsumerAt } from "../queue/pgq.ts";
+import { subconsumerOf } from "../queue/pgq_coop.ts";
 import { CONSUMER_ARG, QUEUE_ARG, queueAndConsumer, withQueues } from "./_database.ts";
 
 export const consumerSeek = defineCommand({
@@ -21,6 +23,16 @@ export const consumerSeek = defineCommand({
     const [queue, consumer, position] = queueAndConsumer(args);
     return withQueues(ctx, async (db) => {
       const before = await requireConsumer(db, queue, consumer);
+      const shared = await subconsumerOf(db, queue, consumer);
+      if (shared !== null) {
+        throw new SkyqError(
+          "refused",
+          `Cannot move consumer "${consumer}": it shares the position of "${shared.main}"`,
+          {
+            hint: "Move that one; to give an open batch up, pgq_coop.unregister_subconsumer(queue, consumer, name, 1).",
+          },
+        );
+      }
       const tick = await findTick(db, queue, position!);
       if (before.current_batch !== null) ctx.log.warning(`Open batch ${before.current_batch} is forgotten`);
       await registerConsumerAt(db, queue, consumer, tick);

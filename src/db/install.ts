@@ -7,6 +7,8 @@ import { type Locker, withLocks } from "./locks.ts";
 import { incompletePgq, isLondiste2, isPgq2, MISSING_OF_PGQ } from "./old_schemas.ts";
 import { one, type Queryable } from "./queryable.ts";
 
+export { QUEUE_SCHEMAS } from "../../sql/mod.ts";
+
 /** The oldest server whose SQL the functions use, as `server_version_num`. */
 const SERVER_VERSION_MIN = 130000;
 /** How long to wait for another installer, and to try for the tables that a migration changes. */
@@ -169,9 +171,8 @@ async function look(db: Queryable, schema: SqlSchema): Promise<Found> {
   if (extensions.length > 0) return { ...base, origin: "extension" };
   if (base.migrationIds.size > 0) return { ...base, origin: "ours" };
   const landmark = schema.landmark ?? null;
-  const { is_there } = await one<{ is_there: boolean }>(db, "select to_regclass($1) is not null as is_there", [
-    landmark,
-  ]);
+  const look = landmark?.endsWith(")") ? "to_regprocedure" : "to_regclass";
+  const { is_there } = await one<{ is_there: boolean }>(db, `select ${look}($1) is not null as is_there`, [landmark]);
   return { ...base, origin: is_there ? "foreign" : "none" };
 }
 

@@ -3,7 +3,7 @@
 import { pgq } from "../../sql/pgq/mod.ts";
 import compat from "../../sql/pgq/compat_2_1.sql" with { type: "text" };
 import tables from "../../sql/pgq/from_2_1.sql" with { type: "text" };
-import { SCHEMAS } from "../../sql/mod.ts";
+import { QUEUE_SCHEMAS } from "../../sql/mod.ts";
 import { SkyqError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { during } from "./errors.ts";
@@ -24,7 +24,7 @@ import type { SqlConnection, Transaction } from "./sql.ts";
  * work its schema stays, and it goes on with PgQ 3.5.
  */
 export async function upgradeQueues(db: SqlConnection, log: Logger): Promise<InstallReport> {
-  const schemas = await isLondiste2(db) ? SCHEMAS.filter((schema) => schema.name !== "londiste") : SCHEMAS;
+  const schemas = await isLondiste2(db) ? QUEUE_SCHEMAS.filter((schema) => schema.name !== "londiste") : QUEUE_SCHEMAS;
   if (!await isPgq2(db)) return await installSchemas(db, { log, schemas });
   const limits = { act: "Cannot upgrade schema pgq", log, limitMs: INSTALL_LOCK_LIMIT_MS };
   return await withLocks(limits, (lock) =>

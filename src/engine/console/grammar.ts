@@ -18,10 +18,15 @@ export type Expected = { readonly word: string } | { readonly kind: string };
 
 /** What a statement says, by the names of its pattern. */
 export class Values {
+  readonly #words = new Set<string>();
   readonly #names = new Map<string, string>();
   readonly #lists = new Map<string, readonly string[]>();
   readonly #settings = new Map<string, ReadonlyMap<string, string | null>>();
 
+  /** Whether a word of the pattern, an optional one for instance, was said. */
+  has(word: string): boolean {
+    return this.#words.has(word);
+  }
   /** @returns null when it was left out */
   get(name: string): string | null {
     return this.#names.get(name) ?? null;
@@ -36,6 +41,9 @@ export class Values {
   /** `null` stands for a name without value. */
   settings(name: string): ReadonlyMap<string, string | null> {
     return this.#settings.get(name) ?? new Map();
+  }
+  addWord(word: string): void {
+    this.#words.add(word);
   }
   setName(name: string, value: string): void {
     this.#names.set(name, value);
@@ -111,7 +119,9 @@ class Matcher {
     }
     switch (element.type) {
       case "word":
-        return this.#isWord(at, element.text) && this.walk(rest, at + 1);
+        if (!this.#isWord(at, element.text) || !this.walk(rest, at + 1)) return false;
+        this.values.addWord(element.text);
+        return true;
       case "name": {
         if (!this.#isName(at) || !this.walk(rest, at + 1)) return false;
         this.values.setName(element.name, this.tokens[at]!.value);

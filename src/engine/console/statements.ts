@@ -1,8 +1,8 @@
 // Everything the console understands by itself; all else goes to the server.
 
 import { SkyqError } from "../../base/errors.ts";
-import { installSchemas } from "../../db/install.ts";
-import type { Queryable } from "../../db/queryable.ts";
+import { installSchemas, QUEUE_SCHEMAS } from "../../db/install.ts";
+import { one, type Queryable } from "../../db/queryable.ts";
 import { localAddSeq, localAddTable, localRemoveSeq, localRemoveTable } from "../../queue/londiste.ts";
 import {
   consumerStates,
@@ -119,12 +119,17 @@ export const STATEMENTS: readonly ConsoleStatement[] = [
     printer.line("UNREGISTER");
   }),
   statement("register subconsumer <subconsumer> for <consumer> [on <queue>]", async (session, values) => {
-    await session.db.query("select pgq_coop.register_subconsumer($1, $2, $3)", [
-      session.needQueue(values.get("queue")),
-      values.need("consumer"),
-      values.need("subconsumer"),
-    ]);
-    session.printer.line("REGISTER");
+    const [queue, consumer] = [session.needQueue(values.get("queue")), values.need("consumer")];
+    const name = checkedName("register subconsumer", values.need("subconsumer"));
+    await requireQueue(session.db, queue);
+    await requireCoop(session.db);
+    const [{ is_new }] = await session.db.query<{ is_new: boolean }>(
+      "select pgq_coop.register_subconsumer($1, $2, $3) = 1 as is_new",
+      [queue, consumer, name],
+    ) as [{ is_new: boolean }];
+    session.printer.line(
+      is_new ? "REGISTER" : `Subconsumer "${name}" of consumer "${consumer}" is registered on queue "${queue}" already`,
+    );
   }),
   statement(
     "unregister subconsumer <subconsumer> for <consumer> [from <queue>] [close [batch]]",
@@ -267,7 +272,7 @@ async function named(db: Queryable, name: string): Promise<string[]> {
 }
 
 async function install({ db, log, printer }: ConsoleSession): Promise<void> {
-  await installSchemas(db, { log });
+  await installSchemas(db, { log, schemas: QUEUE_SCHEMAS });
   printer.line("INSTALL");
 }
 
@@ -301,28 +306,44 @@ async function connect(session: ConsoleSession, options: ReadonlyMap<string, str
   if (queue !== null) await session.use(queue);
 }
 
+/** @throws {SkyqError} `not-installed` */
+async function requireCoop(db: Queryable): Promise<void> {
+  const { there } = await one<{ there: boolean }>(
+    db,
+    "select to_regprocedure('pgq_coop.finish_batch(int8)') is not null as there",
+  );
+  if (there) return;
+  throw new SkyqError("not-installed", "Cannot use subconsumers: the database has no schema pgq_coop", {
+    hint: "`install pgq;` adds it, as `skyq queue upgrade` does.",
+  });
+}
+
 async function unregisterSubconsumer(session: ConsoleSession, values: Values): Promise<void> {
   const { db, printer } = session;
   const queue = session.needQueue(values.get("queue"));
   const [consumer, subconsumer] = [values.need("consumer"), values.need("subconsumer")];
+  await requireCoop(db);
+  await requireConsumer(db, queue, consumer);
   const names = subconsumer === "*"
     ? (await db.query<{ name: string }>(
-      `select c.co_name as name from pgq.subscription s
+      `select substr(c.co_name, length(mc.co_name) + 2) as name from pgq.subscription s
          join pgq.consumer c on c.co_id = s.sub_consumer
          join pgq.queue q on q.queue_id = s.sub_queue
          join pgq.subscription m on m.sub_id = s.sub_id and m.sub_queue = s.sub_queue
          join pgq.consumer mc on mc.co_id = m.sub_consumer
-        where q.queue_name = $1 and mc.co_name = $2 and c.co_name <> $2 order by 1`,
+        where q.queue_name = $1 and mc.co_name = $2 and starts_with(c.co_name, mc.co_name || '.') order by 1`,
       [queue, consumer],
     )).map((row) => row.name)
     : [subconsumer];
   for (const name of names) {
-    await db.query("select pgq_coop.unregister_subconsumer($1, $2, $3, $4)", [
-      queue,
-      consumer,
-      name,
-      values.get("close") === null ? 0 : 1,
-    ]);
+    const { done } = await one<{ done: number }>(
+      db,
+      "select pgq_coop.unregister_subconsumer($1, $2, $3, $4) as done",
+      [queue, consumer, name, values.has("close") ? 1 : 0],
+    );
+    if (done === 0) {
+      throw new SkyqError("not-found", `Cannot unregister subconsumer "${name}": consumer "${consumer}" has no such`);
+    }
   }
   printer.line("UNREGISTER");
 }

@@ -44,6 +44,8 @@ describe("queue", () => {
     const schemas = await objects("queue upgrade db.ini");
     expect(schemas.map((row) => [row.name, row.state])).toEqual([
       ["pgq", "updated"],
+      ["pgq_coop", "updated"],
+      ["pgq_ext", "updated"],
       ["pgq_node", "updated"],
       ["londiste", "updated"],
       ["skyq", "updated"],

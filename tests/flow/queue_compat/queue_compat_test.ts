@@ -38,6 +38,16 @@ class Noting(pgq.Consumer):
 Noting("noting", "db", sys.argv[1:]).start()
 `;
 
+/** One of several workers that share a consumer; it notes its events, and its process, slowly. */
+const WORKER = `
+import os, sys, time, pgq
+class Working(pgq.CoopConsumer):
+    def process_event(self, db, ev):
+        db.cursor().execute("insert into public.worked (data, pid) values (%s, %s)", [ev.ev_data, os.getpid()])
+        time.sleep(0.002)
+Working("working", "db", sys.argv[1:]).start()
+`;
+
 let dir: string;
 beforeAll(() => void (dir = Deno.makeTempDirSync({ prefix: "skyq-compat-" })));
 afterAll(() => Deno.removeSync(dir, { recursive: true }));
@@ -169,6 +179,59 @@ describe("a database installed by skyq", () => {
     );
     expect(pgqd.output).not.toMatch(/ERROR/);
   });
+});
+
+describe("workers of Python that share a consumer", () => {
+  const title = "get each event once, and take over from one that is killed";
+  if (!hasPython) {
+    it.skip(`${title} (Python's pgq is not installed)`, () => {});
+    return;
+  }
+  for (const extension of hasExtension ? [false, true] : [false]) {
+    it(`${title}, ${extension ? "beside the original extension" : "in a database installed by skyq"}`, async () => {
+      const [database] = await lendDatabases(1);
+      if (extension) await database.sql("create extension pgq");
+      const file = config(database);
+      expect((await skyq(["queue", "install", file])).code).toBe(0);
+      await skyq(["queue", "create", file, "q"]);
+      await database.sql(`
+        select pgq.set_queue_config('q', 'ticker_max_lag', '0.05 s'), pgq_coop.register_subconsumer('q', 'team', 'w0');
+        create table public.worked (data text, pid int)`);
+      await using ticker = spawnSkyq(["ticker", file]);
+      Deno.writeTextFileSync(`${dir}/worker.py`, WORKER);
+      const worker = (name: string) => {
+        const ini = `${dir}/${database.name}_${name}.ini`;
+        Deno.writeTextFileSync(
+          ini,
+          `[working]\njob_name = ${name}\ndb = ${database.dsn()}\nqueue_name = q\nconsumer_name = team\nuse_skylog = 0\n` +
+            `subconsumer_name = ${name}\nsubconsumer_timeout = 4 seconds\nloop_delay = 0.05\nlogfile = ${ini}.log\n`,
+        );
+        return new Program(PYTHON, [`${dir}/worker.py`, ini]);
+      };
+      const workers = ["w0", "w1", "w2"].map(worker);
+      const write = (from: number) =>
+        database.sql(`select pgq.insert_event('q', 't', n::text) from generate_series(${from}, ${from + 19}) n`);
+      const seen = async () =>
+        (await database.sql("select count(*), count(distinct data) from public.worked")).trim().split("|").map(Number);
+      const told = () => workers.map(({ output }) => output).join("\n") + ticker.stderr;
+      try {
+        for (let from = 0; from < 400; from += 20) {
+          await write(from);
+          await new Promise((resolve) => setTimeout(resolve, 100));
+          // Busy for 40 ms with 20 events, most of the time.
+          if (from === 200) await workers[0]![Symbol.asyncDispose]();
+        }
+        await waitFor(async () => (await seen())[1] === 400, { what: "all events", timeoutMs: 30_000 })
+          .catch(async (error) => {
+            throw new Error(`${error.message}\n${await seen()}\n${told()}`);
+          });
+        expect(await seen()).toEqual([400, 400]);
+        expect(Number(await database.sql("select count(distinct pid) from public.worked"))).toBeGreaterThan(1);
+      } finally {
+        for (const one of workers.slice(1)) await one[Symbol.asyncDispose]();
+      }
+    });
+  }
 });
 
 describe("a database where the original extension was created", () => {

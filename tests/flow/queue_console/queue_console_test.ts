@@ -57,6 +57,29 @@ describe("console", () => {
     );
   });
 
+  it("registers and unregisters subconsumers, and shows their batches", async () => {
+    const coop = (text: string) => ok(text, "-Q", "q1");
+    expect(await coop("register subconsumer w1 for team; register subconsumer w2 for team")).toBe(
+      "REGISTER\nREGISTER\n",
+    );
+    expect(await coop("register subconsumer w1 for team")).toContain('Subconsumer "w1" of consumer "team"');
+    await database.sql("select pgq.insert_event('q1', 'for', 'team')");
+    await coop("select pgq.force_tick('q1'); select pgq.ticker('q1'); select pgq_coop.next_batch('q1', 'team', 'w1')");
+    expect(await coop("show batch 'team.w1'")).toMatch(/for +team[^]*\(1 row\)/);
+    expect((await run("unregister subconsumer * for team", "-Q", "q1")).stderr).toContain("has active batch");
+    expect(await coop("unregister subconsumer w1 for team close batch")).toBe("UNREGISTER\n");
+    expect((await run("unregister subconsumer w1 for team", "-Q", "q1")).stderr).toContain(
+      'consumer "team" has no such',
+    );
+    expect(await coop("unregister subconsumer * for team; unregister consumer team; show consumer team")).toBe(
+      "UNREGISTER\nUNREGISTER\n(0 rows)\n",
+    );
+    await database.sql("alter schema pgq_coop rename to gone");
+    const { stderr } = await run("register subconsumer w1 for team", "-Q", "q1");
+    expect(stderr).toMatch(/no schema pgq_coop[^]*install pgq;/);
+    await database.sql("alter schema gone rename to pgq_coop");
+  });
+
   it("gives londiste's words to londiste", async () => {
     await ok(
       "select pgq_node.register_location('q1', 'n1', 'dbname=x', false); select pgq_node.create_node('q1', 'root', 'n1', 'w', null, null, null)",

@@ -132,6 +132,28 @@ describe("consumer seek", () => {
   });
 });
 
+describe("subconsumers", () => {
+  it("have their batches by the shared position, and are not moved by themselves", async () => {
+    await database.sql(
+      "select pgq_coop.register_subconsumer('mail', 'team', 'w'), pgq.insert_event('mail', 't', 'work')",
+    );
+    await ok("queue tick db.ini mail --self");
+    expect(await refused("consumer batch db.ini mail team.w")).toEqual([4, expect.stringContaining("none is open")]);
+    expect(await ok("consumer batch db.ini mail team.w --open --json")).toContain('"ev_data":"work"');
+    expect(await refused("consumer seek db.ini mail team.w newest")).toEqual([
+      1,
+      expect.stringContaining('it shares the position of "team"'),
+    ]);
+    await ok("consumer batch db.ini mail team.w --finish");
+    const [team, worker] = (await ok("consumer list db.ini mail --json")).trim().split("\n").map((row) =>
+      JSON.parse(row)
+    )
+      .filter((row) => row.consumer_name.startsWith("team"));
+    expect([team.lag < 60, worker.consumer_name, worker.last_tick]).toEqual([true, "team.w", null]);
+    await ok("consumer unregister db.ini mail team");
+  });
+});
+
 describe("half an installation", () => {
   it("is refused by every command, which names what is missing", async () => {
     await half.sql("create schema pgq; create table pgq.queue (queue_id int4)");
