@@ -1,44 +1,20 @@
-/** The manual's subscriber commands, and `replay`: each line, each error, its text and its status. */
+/** The manual's subscriber commands up to tables that are in sync: each line, each error, its text and its status. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { lendDatabases, type LentDatabase } from "../../harness/pair.ts";
+import type { LentDatabase } from "../../harness/pair.ts";
 import { waitFor } from "../../harness/wait_for.ts";
-import { Job } from "../job.ts";
+import type { Job } from "../job.ts";
 import { testLines } from "./lines.ts";
-
-const BOTH = `
-  create table a (id integer primary key, v text);
-  create table b (id integer primary key, a_id integer constraint b_a references a);
-  create table c (id integer primary key);
-  create table wide (id integer primary key, v text);
-  create table keyless (id integer primary key);
-  create table unsent (id integer primary key);
-  create sequence s1; create sequence s2; create sequence unsent_seq;
-  insert into a values (1, 'x'), (2, 'y'); insert into b values (1, 1); insert into c values (1);`;
+import { installProvider, startReplay, subscriberJob } from "./subscriber_job.ts";
 
 describe("subscriber commands", () => {
   let job: Job;
-  let provider: LentDatabase;
   let subscriber: LentDatabase;
 
   beforeAll(async () => {
-    [provider, subscriber] = await lendDatabases(2);
-    job = new Job({ provider, subscriber, settings: { drop_triggers: "1" } });
-    await provider.sql(BOTH + "create table only_there (id integer primary key); create sequence only_there_seq;");
-    await subscriber.sql(
-      BOTH + `
-      alter table wide drop v; alter table keyless drop constraint keyless_pkey;
-      create table only_here (id integer primary key);
-      create function noted() returns trigger language plpgsql as 'begin return new; end';
-      create trigger t1 before insert on a for each row execute function noted();
-      create trigger t2 before update on a for each row execute function noted();`,
-    );
+    job = await subscriberJob();
+    ({ subscriber } = job);
   });
   afterAll(async () => await job?.[Symbol.asyncDispose]());
-
-  const startReplay = async () => {
-    job.startReplay();
-    await job.allOk();
-  };
 
   describe("before the installs", () => {
     const both = [
@@ -59,10 +35,7 @@ describe("subscriber commands", () => {
     );
 
     it("provider install", async () => {
-      await job.run("provider", "install", "conf.ini");
-      await job.run("provider", "add", "conf.ini", "a", "b", "c", "wide", "keyless", "only_there");
-      await job.run("provider", "add-seq", "conf.ini", "s1", "s2", "only_there_seq");
-      await provider.sql("select pgq.set_queue_config('q', 'ticker_max_lag', '200 milliseconds')");
+      await installProvider(job);
     });
 
     const alone = [
@@ -185,7 +158,7 @@ describe("subscriber commands", () => {
     ]);
 
     it("waits until the added tables are in sync", async () => {
-      await startReplay();
+      await startReplay(job);
       await job.run("subscriber", "remove", "conf.ini", "b");
       const { code, stderr } = await job.try("subscriber", "add", "conf.ini", "b", "--wait-sync", "--timeout", "60");
       expect({ code, stderr }).toEqual({ code: 0, stderr });
@@ -275,143 +248,8 @@ describe("subscriber commands", () => {
         },
         code: 1,
         says: ["WARNING Table public.a is not in stable state"],
-        after: startReplay,
+        after: () => startReplay(job),
       },
     ]);
-  });
-
-  describe("sequences", () => {
-    testLines(() => job, [
-      { type: "subscriber add-seq conf.ini", code: 2, says: ["No sequence was named"] },
-      {
-        type: "subscriber add-seq conf.ini unsent_seq",
-        code: 1,
-        says: ["ERROR Seq unsent_seq does not exist on provider side"],
-      },
-      {
-        type: "subscriber add-seq conf.ini only_there_seq",
-        code: 1,
-        says: ["ERROR Seq public.only_there_seq does not exist on subscriber side"],
-      },
-      { type: "subscriber add-seq conf.ini s1", says: ["INFO Adding sequence: public.s1"] },
-      { type: "subscriber add-seq conf.ini s1", when: "again", says: ["INFO Seq public.s1 already subscribed"] },
-      {
-        type: "subscriber add-seq conf.ini --all --create",
-        says: ["Adding sequence: public.s2", "Creating sequence public.only_there_seq"],
-      },
-      { type: "subscriber seqs conf.ini", out: "public.s1\npublic.s2\npublic.only_there_seq\n" },
-      {
-        type: "subscriber remove-seq conf.ini nowhere s1",
-        code: 1,
-        says: ["WARNING Seq nowhere not subscribed", "INFO Removing sequence: public.s1"],
-      },
-      { type: "subscriber remove-seq conf.ini --all", says: ["INFO Removing sequence: public.s2"] },
-      { type: "subscriber seqs conf.ini" },
-    ]);
-  });
-
-  describe("remove", () => {
-    testLines(() => job, [
-      { type: "subscriber remove conf.ini", code: 2, says: ["No table was named"] },
-      {
-        type: "subscriber remove conf.ini nowhere c",
-        code: 1,
-        says: ["WARNING No subscribed table matches nowhere", "INFO Removing: public.c"],
-      },
-      { type: "subscriber missing conf.ini", out: /^Table: public\.c\nTable: public\.wide\n/ },
-    ]);
-
-    it("leaves the rows, and removes through the queue", async () => {
-      expect((await subscriber.sql("select count(*) from c")).trim()).toBe("1");
-      await job.run("provider", "remove", "conf.ini", "b");
-      await waitFor(async () => !(await job.states()).has("public.b"), { what: "the removal to arrive" });
-    });
-
-    it("a copy that keeps rows fails by name on those that come again, and stops nobody", async () => {
-      await job.run("subscriber", "add", "conf.ini", "c", "--skip-truncate");
-      await waitFor(
-        async () =>
-          /public\.c +in-copy +.*duplicate key.*\(id\)=\(1\)/.test(await job.run("subscriber", "tables", "conf.ini")),
-        { what: "the copy's error" },
-      );
-      await provider.sql("insert into a values (5, 'goes on')");
-      await job.finished();
-      expect(await job.differences("a")).toEqual([]);
-      await job.run("subscriber", "remove", "conf.ini", "c");
-      await job.run("subscriber", "add", "conf.ini", "c", "--wait-sync", "--timeout", "60");
-      expect(await job.differences("c")).toEqual([]);
-    });
-  });
-
-  describe("replay", () => {
-    testLines(() => job, [
-      {
-        type: "replay conf.ini --rewind --set pidfile=",
-        when: "a replay runs",
-        code: 6,
-        says: [/another instance holds it \(server process \d+/, "stop that first, with `skyq replay CONFIG -s`"],
-      },
-      {
-        type: "replay conf.ini --reset",
-        when: "a replay runs",
-        code: 6,
-        says: ["Pidfile exists, another process running?"],
-      },
-    ]);
-
-    it("writes a line of statistics for each batch", async () => {
-      await provider.sql("insert into a values (10, 'z')");
-      await job.finished();
-      expect(job.log).toMatch(/INFO \{count: 1, ignored: 0, duration: [\d.]+/);
-      await job.replay.kill("SIGINT");
-    });
-
-    testLines(() => job, [
-      { type: "replay conf.ini --rewind", says: ["INFO Rewinding queue to tick "] },
-      { type: "replay conf.ini --reset", says: ["INFO Resetting queue tracking on dst side"] },
-      {
-        type: "replay conf.ini --rewind",
-        when: "the subscriber has no position",
-        before: () =>
-          subscriber.sql("update pgq_node.local_state set consumer_name = 'away' where consumer_name = 'job'"),
-        after: () =>
-          subscriber.sql("update pgq_node.local_state set consumer_name = 'job' where consumer_name = 'away'"),
-        says: ["WARNING No tick found on dst side"],
-      },
-      {
-        type: "replay conf.ini --rewind",
-        when: "the queue has its position no more",
-        before: () => subscriber.sql("update pgq_node.local_state set last_tick_id = 0"),
-        code: 1,
-        says: [/ERROR .*tick/],
-        after: () => job.run("replay", "conf.ini", "--reset"),
-      },
-    ]);
-  });
-
-  describe("register and unregister", () => {
-    testLines(() => job, [
-      { type: "subscriber register conf.ini", says: ["INFO Subscriber job is registered already"] },
-      { type: "subscriber unregister conf.ini", says: ["INFO Subscriber job unregistered"] },
-      { type: "subscriber unregister conf.ini", when: "again", says: ["INFO Subscriber job was not registered"] },
-      { type: "subscriber tables conf.ini", out: /public\.a +NEW\n/ },
-      {
-        type: "replay conf.ini",
-        when: "it is not registered",
-        code: 1,
-        says: ['ERROR Not subscriber to queue "q": "job" is not registered there', "skyq subscriber register"],
-      },
-      {
-        type: "subscriber register conf.ini",
-        says: [/INFO Subscriber job registered at tick \d+; its tables will be copied again/],
-      },
-    ]);
-
-    it("begins anew", async () => {
-      await startReplay();
-      await job.caughtUp();
-      expect(await job.differences("a", "c")).toEqual([]);
-      await job.run("subscriber", "remove", "conf.ini", "--all");
-    });
   });
 });
