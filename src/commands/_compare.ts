@@ -4,9 +4,11 @@ import { SkyqError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { CommandContext, OptionSpecs } from "../cli/command.ts";
 import { writeStderr } from "../cli/output.ts";
-import type { SqlConnection } from "../db/sql.ts";
-import { parseTarget } from "../db/target.ts";
-import { requireLeaf, requireRoot } from "../engine/nodes/pair.ts";
+import { shortStatement } from "../db/errors.ts";
+import type { Queryable } from "../db/queryable.ts";
+import { parseTarget, type Target } from "../db/target.ts";
+import { WireConnection } from "../db/wire/connection.ts";
+import { requireLeaf, requireRoot } from "../engine/nodes/node.ts";
 import type { Pair } from "../engine/repair/connections.ts";
 import { type ExternalSort, parseSortMemory } from "../engine/repair/external_sort.ts";
 import { checkWritable, WholeFile } from "../engine/repair/files.ts";
@@ -17,7 +19,7 @@ import { ResumeFile } from "../engine/repair/resume.ts";
 import { exitOf, REPORT_COLUMNS, reportJson, reportRow, type TableReport } from "../engine/repair/report.ts";
 import { lagSeconds } from "../engine/repair/sync.ts";
 import type { TableOptions } from "../engine/repair/table.ts";
-import { providerTarget, subscriberTarget, toMs, withSql } from "./_pair.ts";
+import { providerTarget, subscriberTarget, toMs } from "./_targets.ts";
 
 /** Options of both commands. */
 export const SHARED_OPTIONS = {
@@ -199,12 +201,30 @@ function pairOf(ctx: CommandContext, options: SharedOptions): Pair {
   return { source: parseTarget(options.source), target: parseTarget(options.target), replication: null };
 }
 
-function withBoth<T>(ctx: CommandContext, pair: Pair, work: (catalogs: Catalogs) => Promise<T>): Promise<T> {
-  return withSql(
-    ctx,
-    pair.source,
-    (source: SqlConnection) => withSql(ctx, pair.target, (target) => work({ source, target })),
-  );
+/** Sessions of the data path's kind, as all others here: one library less in memory. */
+async function withBoth<T>(ctx: CommandContext, pair: Pair, work: (catalogs: Catalogs) => Promise<T>): Promise<T> {
+  const opened: WireConnection[] = [];
+  const open = async (target: Target): Promise<Queryable> => {
+    const connection = await WireConnection.connect(target, {
+      applicationName: `skyq ${ctx.commandName}`,
+      lockTimeoutMs: toMs(ctx.config.get("lock_timeout")),
+      statementTimeoutMs: toMs(ctx.config.get("statement_timeout")),
+      onNotice: (notice) => ctx.log.debug(notice.message),
+    });
+    opened.push(connection);
+    if (ctx.verbosity < 2) return connection;
+    return {
+      query(text, params) {
+        ctx.log.debug(shortStatement(text));
+        return connection.query(text, params);
+      },
+    };
+  };
+  try {
+    return await work({ source: await open(pair.source), target: await open(pair.target) });
+  } finally {
+    await Promise.all(opened.map((connection) => connection.close()));
+  }
 }
 
 async function choose(

@@ -6,7 +6,7 @@ import { Backoff, sleep } from "../base/time.ts";
 import type { CommandContext } from "../cli/command.ts";
 import type { Target } from "../db/target.ts";
 import { type ClusterOptions, runTicker, type TickerOptions } from "../engine/ticker/ticker.ts";
-import { providerTarget, toMs } from "./_pair.ts";
+import { providerTarget, toMs } from "./_targets.ts";
 
 /**
  * Runs a daemon. With `wait_for_servers` one that cannot reach a server at its start tries again, after growing pauses,

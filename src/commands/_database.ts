@@ -6,7 +6,8 @@ import { formatSeconds } from "../base/units.ts";
 import type { SqlConnection } from "../db/sql.ts";
 import { queueGrant, requirePgq } from "../engine/queue_admin/names.ts";
 import type { ConsumerState, Event } from "../queue/pgq.ts";
-import { tickerTarget, withSql } from "./_pair.ts";
+import { withSql } from "./_pair.ts";
+import { tickerTarget } from "./_targets.ts";
 
 /** Connects to the database that the config names (`db`, or a pair's `provider_db`) for the length of `work`. */
 export async function withDatabase<T>(ctx: CommandContext, work: (db: SqlConnection) => Promise<T>): Promise<T> {

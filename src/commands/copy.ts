@@ -2,7 +2,8 @@ import { defineCommand } from "../cli/command.ts";
 import { claimCopy, copyForeground } from "../engine/copy/foreground.ts";
 import { errorPolicy } from "./_policy.ts";
 import { tickBeside } from "./_daemon.ts";
-import { providerTarget, subscriberTarget, toBytes, toMs, withSubscriber } from "./_pair.ts";
+import { withSubscriber } from "./_pair.ts";
+import { providerTarget, subscriberTarget, toBytes, toMs } from "./_targets.ts";
 
 export const copy = defineCommand({
   name: "copy",

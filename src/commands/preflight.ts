@@ -2,7 +2,7 @@ import { EXIT } from "../base/errors.ts";
 import { defineCommand } from "../cli/command.ts";
 import { preflight as lookOver, type Side } from "../engine/nodes/preflight.ts";
 import { JSON_OPTION } from "./_database.ts";
-import { providerTarget, subscriberTarget } from "./_pair.ts";
+import { providerTarget, subscriberTarget } from "./_targets.ts";
 
 export const preflight = defineCommand({
   name: "preflight",

@@ -1,6 +1,7 @@
 import { defineCommand } from "../cli/command.ts";
 import { installProvider } from "../engine/nodes/pair.ts";
-import { providerTarget, withProvider } from "./_pair.ts";
+import { withProvider } from "./_pair.ts";
+import { providerTarget } from "./_targets.ts";
 
 export const providerInstall = defineCommand({
   name: "provider install",

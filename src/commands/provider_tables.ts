@@ -1,5 +1,5 @@
 import { defineCommand } from "../cli/command.ts";
-import { requireRoot } from "../engine/nodes/pair.ts";
+import { requireRoot } from "../engine/nodes/node.ts";
 import { getTableList } from "../queue/londiste.ts";
 import { withProvider } from "./_pair.ts";
 

@@ -1,5 +1,5 @@
 import { defineCommand } from "../cli/command.ts";
-import { requireLeaf } from "../engine/nodes/pair.ts";
+import { requireLeaf } from "../engine/nodes/node.ts";
 import { chosenEvents, dropEvents, requireQuarantine } from "../engine/replay/retry.ts";
 import { withSubscriber } from "./_pair.ts";
 import { chosen, CHOSEN_ARG } from "./_quarantine.ts";

@@ -1,6 +1,6 @@
 import { defineCommand } from "../cli/command.ts";
 import { chosenEvents, requireQuarantine, shownKey } from "../engine/replay/retry.ts";
-import { requireLeaf } from "../engine/nodes/pair.ts";
+import { requireLeaf } from "../engine/nodes/node.ts";
 import { JSON_OPTION } from "./_database.ts";
 import { withSubscriber } from "./_pair.ts";
 

@@ -1,9 +1,9 @@
 import { EXIT } from "../base/errors.ts";
 import { defineCommand } from "../cli/command.ts";
-import { requireLeaf } from "../engine/nodes/pair.ts";
+import { requireLeaf } from "../engine/nodes/node.ts";
 import { openSubscriber } from "../engine/replay/connections.ts";
 import { chosenEvents, requireQuarantine, retryEvents, shownKey } from "../engine/replay/retry.ts";
-import { subscriberTarget, toMs } from "./_pair.ts";
+import { subscriberTarget, toMs } from "./_targets.ts";
 import { chosen, CHOSEN_ARG } from "./_quarantine.ts";
 
 export const quarantineRetry = defineCommand({

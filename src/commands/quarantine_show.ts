@@ -1,5 +1,5 @@
 import { defineCommand } from "../cli/command.ts";
-import { requireLeaf } from "../engine/nodes/pair.ts";
+import { requireLeaf } from "../engine/nodes/node.ts";
 import { chosenEvents, requireQuarantine } from "../engine/replay/retry.ts";
 import { CHOSEN_ARG } from "./_quarantine.ts";
 import { JSON_OPTION } from "./_database.ts";

@@ -1,14 +1,15 @@
 import { messageOf } from "../base/errors.ts";
 import { type CommandContext, defineCommand } from "../cli/command.ts";
 import type { Pair } from "../engine/nodes/choice.ts";
-import { requireLeaf, requireRoot } from "../engine/nodes/pair.ts";
+import { requireLeaf, requireRoot } from "../engine/nodes/node.ts";
 import { resetPosition, rewindQueue } from "../engine/nodes/position.ts";
 import { STOP_REPLAY_HINT, takeJobLock } from "../engine/replay/job_lock.ts";
 import type { ErrorPolicy } from "../engine/replay/refusal.ts";
 import { type ReplayOptions, runReplay } from "../engine/replay/worker.ts";
 import { countReloads, tickBeside, whenReachable } from "./_daemon.ts";
 import { errorPolicy } from "./_policy.ts";
-import { providerTarget, subscriberTarget, toBytes, toMs, withPair } from "./_pair.ts";
+import { withPair } from "./_pair.ts";
+import { providerTarget, subscriberTarget, toBytes, toMs } from "./_targets.ts";
 
 export const replay = defineCommand({
   name: "replay",

@@ -1,7 +1,8 @@
 import { EXIT } from "../base/errors.ts";
 import { defineCommand } from "../cli/command.ts";
 import { addSubscriberTables, waitSync } from "../engine/nodes/tables.ts";
-import { toMs, withPair, withSubscriber } from "./_pair.ts";
+import { withPair, withSubscriber } from "./_pair.ts";
+import { toMs } from "./_targets.ts";
 
 export const subscriberAdd = defineCommand({
   name: "subscriber add",

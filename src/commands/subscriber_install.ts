@@ -1,6 +1,7 @@
 import { defineCommand } from "../cli/command.ts";
 import { installSubscriber } from "../engine/nodes/pair.ts";
-import { subscriberTarget, withPair } from "./_pair.ts";
+import { withPair } from "./_pair.ts";
+import { subscriberTarget } from "./_targets.ts";
 
 export const subscriberInstall = defineCommand({
   name: "subscriber install",

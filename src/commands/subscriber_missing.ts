@@ -1,5 +1,6 @@
 import { defineCommand } from "../cli/command.ts";
-import { learnFromProvider, requireLeaf, requireRoot } from "../engine/nodes/pair.ts";
+import { requireLeaf, requireRoot } from "../engine/nodes/node.ts";
+import { learnFromProvider } from "../engine/nodes/pair.ts";
 import { getSeqList, getTableList } from "../queue/londiste.ts";
 import { withPair } from "./_pair.ts";
 

@@ -1,6 +1,7 @@
 import { defineCommand } from "../cli/command.ts";
 import { registerSubscriber } from "../engine/nodes/registration.ts";
-import { subscriberTarget, withPair } from "./_pair.ts";
+import { withPair } from "./_pair.ts";
+import { subscriberTarget } from "./_targets.ts";
 
 export const subscriberRegister = defineCommand({
   name: "subscriber register",

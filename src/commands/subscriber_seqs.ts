@@ -1,5 +1,5 @@
 import { defineCommand } from "../cli/command.ts";
-import { requireLeaf } from "../engine/nodes/pair.ts";
+import { requireLeaf } from "../engine/nodes/node.ts";
 import { getSeqList } from "../queue/londiste.ts";
 import { withSubscriber } from "./_pair.ts";
 

@@ -1,7 +1,7 @@
 import { defineCommand } from "../cli/command.ts";
 import { runClusterTicker, runTicker } from "../engine/ticker/ticker.ts";
 import { clusterOptions, tickerOptions, whenReachable } from "./_daemon.ts";
-import { databaseTarget, tickerTarget, toMs } from "./_pair.ts";
+import { databaseTarget, tickerTarget, toMs } from "./_targets.ts";
 
 export const ticker = defineCommand({
   name: "ticker",

@@ -2,7 +2,8 @@ import { SkyqError } from "../base/errors.ts";
 import { type CommandContext, defineCommand } from "../cli/command.ts";
 import type { UpgradeJob } from "../engine/upgrade/look.ts";
 import { undoUpgrade, upgradePair } from "../engine/upgrade/upgrade.ts";
-import { providerTarget, subscriberTarget, toMs, withPair } from "./_pair.ts";
+import { withPair } from "./_pair.ts";
+import { providerTarget, subscriberTarget, toMs } from "./_targets.ts";
 import { replay } from "./replay.ts";
 
 export const upgrade = defineCommand({

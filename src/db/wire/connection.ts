@@ -4,7 +4,7 @@
  *     query exec prepare sendRaw sync copyIn copyOut        one reader, always waiting
  *               │ a Reply joins the queue,                         │ messages go to the queue's head,
  *               ▼ its bytes go out                                 ▼ ReadyForQuery takes the head off
- *            writes, one behind the other  ─────▶  server  ─────▶  buffer (256 KiB, used again and again)
+ *            writes, one behind the other  ─────▶  server  ─────▶  buffer (used again and again)
  *
  * Requests may be sent while answers to earlier ones are still to come. A COPY, and a run of raw messages, is a bracket:
  * from its begin to its end nothing else may be sent.
@@ -82,8 +82,10 @@ export interface CopyIn {
   abort(message: string): Promise<void>;
 }
 
-/** Size of each of the two read buffers. */
+/** Size of each of the two read buffers of a COPY. */
 const READ_BUFFER_SIZE = 256 << 10;
+/** Size of the one buffer before the first COPY: most connections only ask for a few rows. */
+const FIRST_BUFFER_SIZE = 16 << 10;
 /** CopyData frames are split above this. */
 const FRAME_PAYLOAD_MAX = 1 << 20;
 /** Up to this, header and payload go out in one write. */
@@ -119,8 +121,8 @@ export class WireConnection implements Queryable {
   #copy: CopyInReply | CopyOutReply | null = null;
 
   // Unread bytes are #buffer[#readStart, #readEnd). The spare one is lent out during a copyOut.
-  #buffer = new Uint8Array(READ_BUFFER_SIZE);
-  #spare = new Uint8Array(READ_BUFFER_SIZE);
+  #buffer: Uint8Array<ArrayBuffer>;
+  #spare = new Uint8Array(0);
   #readStart = 0;
   #readEnd = 0;
   /** Bytes of a CopyData frame, begun in an earlier run, that are still to come. */
@@ -146,6 +148,7 @@ export class WireConnection implements Queryable {
     this.#serverVersion = session.serverVersion;
     this.#processId = session.processId;
     this.#cancelKey = session.cancelKey;
+    this.#buffer = new Uint8Array(Math.max(FIRST_BUFFER_SIZE, 2 * session.rest.length));
     this.#buffer.set(session.rest);
     this.#readEnd = session.rest.length;
     this.#readAll();

@@ -8,7 +8,7 @@ import type { SqlConnection } from "../../db/sql.ts";
 import { getSeqList, getTableList } from "../../queue/londiste.ts";
 import { captureProblems } from "./captures.ts";
 import { choose, type Pair } from "./choice.ts";
-import { requireLeaf, requireRoot } from "./pair.ts";
+import { requireLeaf, requireRoot } from "./node.ts";
 import { lacksOnProviderTable, lacksOnSequence, lacksOnSubscriberTable, userTriggers } from "./rights.ts";
 import { compareStructure, type Finding, readStructure, unfitness, userSequences } from "./structure.ts";
 

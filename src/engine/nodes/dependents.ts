@@ -7,7 +7,7 @@ import type { Queryable } from "../../db/queryable.ts";
 import type { SqlConnection } from "../../db/sql.ts";
 import { findTableFkeys, type Fkey, getTableList, pendingFkeys, restoreFkey } from "../../queue/londiste.ts";
 import { matchNames } from "./names.ts";
-import { requireLeaf, requireRoot } from "./pair.ts";
+import { requireLeaf, requireRoot } from "./node.ts";
 
 export type Kind = "pending" | "active";
 

@@ -12,7 +12,7 @@ import {
   setConsumerCompleted,
   unregisterSubscriber as unregisterOnProvider,
 } from "../../queue/pgq_node.ts";
-import { requireLeaf, requireRoot } from "./pair.ts";
+import { requireLeaf, requireRoot } from "./node.ts";
 
 interface Pair {
   readonly provider: SqlConnection;

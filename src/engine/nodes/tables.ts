@@ -30,7 +30,8 @@ import {
   type TableDefinition,
 } from "./definition.ts";
 import { leaveOut } from "./left_out.ts";
-import { learnFromProvider, requireLeaf, requireRoot } from "./pair.ts";
+import { requireLeaf, requireRoot } from "./node.ts";
+import { learnFromProvider } from "./pair.ts";
 import { matchNames } from "./names.ts";
 import { lacksOnProviderTable, lacksOnSequence, lacksOnSubscriberTable, lacksToDropTriggers } from "./rights.ts";
 import { readStructure, type RelationKind, unfitness, unnameable, userSequences, userTables } from "./structure.ts";

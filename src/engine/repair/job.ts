@@ -5,7 +5,6 @@ import { EXIT, messageOf, messageWithDetail, SkyqError } from "../../base/errors
 import type { Logger } from "../../base/log.ts";
 import type { Pidfile } from "../../base/pidfile.ts";
 import type { Queryable } from "../../db/queryable.ts";
-import type { SqlConnection } from "../../db/sql.ts";
 import { getTableList } from "../../queue/londiste.ts";
 import { matchNames } from "../nodes/names.ts";
 import { userTables } from "../nodes/structure.ts";
@@ -23,8 +22,8 @@ import type { Cell, Difference } from "./walk.ts";
 
 /** Sessions for looking into the catalogues and the queue. */
 export interface Catalogs {
-  readonly source: SqlConnection;
-  readonly target: SqlConnection;
+  readonly source: Queryable;
+  readonly target: Queryable;
 }
 
 export interface Chosen {

@@ -12,7 +12,6 @@ import type { Logger } from "../../base/log.ts";
 import { sleep } from "../../base/time.ts";
 import { one, type Queryable } from "../../db/queryable.ts";
 import { quoteFullName } from "../../db/quote.ts";
-import type { SqlConnection } from "../../db/sql.ts";
 import { WireConnection } from "../../db/wire/connection.ts";
 import { forceTick, getConsumerInfo } from "../../queue/pgq.ts";
 import { getConsumerState } from "../../queue/pgq_node.ts";
@@ -44,7 +43,7 @@ const ASK_AGAIN_MS = 1_000;
  * @throws {SkyqError} `not-found` (no such consumer), `refused` (it is too far behind, unless `force`)
  */
 export async function checkLag(
-  provider: SqlConnection,
+  provider: Queryable,
   { queue, consumer }: Replication,
   { force }: { force: boolean },
 ): Promise<void> {
