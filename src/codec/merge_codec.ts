@@ -55,13 +55,13 @@ export type MergeStep =
 export interface MergeOptions {
   /** One per key column, the first columns of a row. */
   keyOrders: readonly KeyOrder[];
-  /** Bytes that each side's ring holds, 512 KiB unless told; it grows for a larger row, and shrinks behind it. */
+  /** Bytes that each side's ring holds, 256 KiB unless told; it grows for a larger row, and shrinks behind it. */
   ringBytes?: number;
   /** Another build of the module: tests pass the debug one. */
   module?: BufferSource;
 }
 
-const RING_BYTES = 512 << 10;
+const RING_BYTES = 256 << 10;
 const FRAME_HEAD = 5;
 /** A ring made for one large row has room for so much behind it. */
 const LARGE_RING_REST = 256 << 10;
@@ -138,6 +138,23 @@ export class MergeCodec {
     this.#options = options;
     this.#ringBytes = options.ringBytes ?? RING_BYTES;
     this.#instance = this.#instantiate({ source: this.#ringBytes, target: this.#ringBytes });
+  }
+
+  /** Forgets all that came, to merge two other streams in the same memory. */
+  restart(): void {
+    this.#differenceCount = 0;
+    this.rows.source = this.rows.target = 0;
+    if (this.#isEnlarged) {
+      this.#instance = this.#instantiate({ source: this.#ringBytes, target: this.#ringBytes });
+      this.#isEnlarged = false;
+    }
+    for (const side of SIDES) {
+      const start = this.#instance.slot(side, SideSlot.RingStart);
+      for (const slot of [SideSlot.ReadAt, SideSlot.FillAt]) this.#instance.setSlot(side, slot, start);
+      for (const slot of [SideSlot.LastKeyAt, SideSlot.LastKeyEnd, SideSlot.IsEnded]) {
+        this.#instance.setSlot(side, slot, 0);
+      }
+    }
   }
 
   /** Bytes of linear memory. */

@@ -7,7 +7,7 @@ import { loadConfig } from "../config/config.ts";
 import { parseTarget, type Target } from "../db/target.ts";
 import { runInteractive, runText } from "../engine/console/console.ts";
 import { ConsoleSession, type Printer } from "../engine/console/session.ts";
-import { tickerTarget } from "./_pair.ts";
+import { tickerTarget } from "./_targets.ts";
 
 export const console = defineCommand({
   name: "console",

@@ -3,6 +3,7 @@
 import { SkyqError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
 import type { Queryable } from "../../db/queryable.ts";
+import type { MergeCodec } from "../../codec/merge_codec.ts";
 import { openKeyReader, type Pair, type SessionOptions } from "./connections.ts";
 import {
   bucketCount,
@@ -26,7 +27,7 @@ import type { Pace } from "./pace.ts";
 import { SecondLooks } from "./second_looks.ts";
 import { holdTable, openSnapshots, type Snapshots, syncTable } from "./sync.ts";
 import { readUniqueRules, type UniqueRule } from "./unique_rules.ts";
-import { type Difference, type WalkCounts, walkTables } from "./walk.ts";
+import { type Difference, mergeCodecOf, type WalkCounts, walkTables } from "./walk.ts";
 
 /** What a table is called where. */
 export interface TableNames {
@@ -244,6 +245,7 @@ class Reading {
   #bytes = 0;
   #method: Method = "stream";
   #checkpointMs = performance.now();
+  readonly #codec: MergeCodec;
 
   constructor(
     private readonly snapshots: Snapshots,
@@ -255,6 +257,7 @@ class Reading {
     private readonly looks: SecondLooks | null,
     private readonly from: Checkpoint | null,
   ) {
+    this.#codec = mergeCodecOf(layout);
     if (from !== null) Object.assign(this.counts, from.counts);
   }
 
@@ -357,6 +360,7 @@ class Reading {
         part !== null
       ).join(" and ") || null,
       range,
+      codec: this.#codec,
       localSort: options.localSort,
       signal: options.signal,
       onDifference: looks === null

@@ -57,6 +57,8 @@ export interface WalkOptions {
    * `isAlways` everything; `memoryBytes` is for both sides. Without it the servers sort.
    */
   localSort?: ExternalSort & { readonly isAlways?: boolean } | null;
+  /** For the keys of `layout`, from the walk before: a table that is read in many small ranges needs no other memory. */
+  codec?: MergeCodec;
   signal?: AbortSignal;
   /** Called in key order. Reading stops until what it returns has resolved. Its cells may be kept. */
   onDifference(difference: Difference): void | Promise<void>;
@@ -73,7 +75,8 @@ export interface WalkOptions {
 export async function walkTables(options: WalkOptions): Promise<WalkCounts> {
   const { source, target, layout, signal } = options;
   const [sourceBefore, targetBefore] = await Promise.all([pinSettings(source, layout), pinSettings(target, layout)]);
-  const codec = new MergeCodec({ keyOrders: layout.key.map(({ order }) => order) });
+  const codec = options.codec ?? mergeCodecOf(layout);
+  codec.restart();
   const feeds = [new Feed("source", source, codec, options), new Feed("target", target, codec, options)];
   // Nothing races with a promise for the signal: it would remember every read of a table of any size.
   const onAbort = () => feeds.forEach((feed) => void feed.interrupt());
@@ -88,6 +91,10 @@ export async function walkTables(options: WalkOptions): Promise<WalkCounts> {
   } finally {
     signal?.removeEventListener("abort", onAbort);
   }
+}
+
+export function mergeCodecOf(layout: Layout): MergeCodec {
+  return new MergeCodec({ keyOrders: layout.key.map(({ order }) => order) });
 }
 
 function stopped(layout: Layout, cause: unknown): SkyqError {

@@ -199,6 +199,36 @@ describe("MergeCodec", () => {
     }
   });
 
+  it("merges two other streams after restart, wherever it was", () => {
+    const orders: KeyOrder[] = ["integer"];
+    for (let round = 0; round < 60; round++) {
+      const codec = new MergeCodec({ keyOrders: orders, ...(random.chance(0.7) ? SMALL : {}) });
+      const bytes = codec.memoryBytes;
+      for (let turn = 0; turn < 3; turn++) {
+        codec.restart();
+        expect(codec.memoryBytes).toBe(bytes);
+        const lines = randomLines(random, orders, random.int(0, 40));
+        const others = diverged(random, orders, lines, random.pick([0, 0.5]));
+        if (turn < 2) {
+          // Left in the middle, ended on one side, with a row larger than the ring, out of order or broken.
+          const large = random.chance(0.3) ? [`99999999\t${"x".repeat(500)}`] : [];
+          const wrong = random.chance(0.3) ? ["0\ta", "0\ta"] : [];
+          const source = framesOf([...lines, ...large, ...wrong]);
+          codec.push("source", source.subarray(0, random.int(0, source.length)));
+          if (random.chance(0.5)) codec.end("source");
+          codec.push("target", framesOf(others));
+          if (random.chance(0.5)) codec.end("target");
+          for (let step = random.int(0, 4); step > 0; step--) codec.step();
+          continue;
+        }
+        const result = merge(codec, { source: framesOf(lines), target: framesOf(others) }, () => random.int(1, 300));
+        const rows = { source: lines.length, target: others.length };
+        expect(result).toEqual({ end: "done", found: mergeLines(orders, lines, others), rows });
+        expect(codec.position()).toEqual(rows.source + rows.target === 0 ? null : expect.anything());
+      }
+    }
+  });
+
   it("makes room for a row larger than its rings, and gives it back", () => {
     const large = "x".repeat(3 << 20);
     const lines = ["1\ta", `2\t${large}`, "3\tb", ...Array.from({ length: 4000 }, (_, i) => `${i + 4}\tc`)];
