@@ -92,13 +92,13 @@ class RotatingFile {
     const info = file.statSync();
     this.#size = info.size;
     this.#inode = info.ino;
-    this.#checkedMs = Date.now();
+    this.#checkedMs = performance.now();
     return file;
   }
 
   append(bytes: Uint8Array): void {
     const isFull = this.sizeMax > 0 && this.count > 0 && this.#size > 0 && this.#size + bytes.length > this.sizeMax;
-    if (isFull || Date.now() - this.#checkedMs > IDENTITY_CHECK_MS) {
+    if (isFull || performance.now() - this.#checkedMs > IDENTITY_CHECK_MS) {
       // Another process of this job may have rotated already, and logrotate may have moved the file away.
       if (!this.#isCurrent()) this.#reopen();
       else if (isFull) this.#rotate();
@@ -108,7 +108,7 @@ class RotatingFile {
   }
 
   #isCurrent(): boolean {
-    this.#checkedMs = Date.now();
+    this.#checkedMs = performance.now();
     try {
       const info = Deno.statSync(this.path);
       this.#size = info.size;

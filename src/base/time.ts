@@ -39,7 +39,7 @@ export class AtMostEvery {
   readonly #saidMs = new Map<string, number>();
 
   /** @param nowMs a clock; replaced in tests */
-  constructor(readonly periodMs: number, readonly nowMs: () => number = Date.now) {}
+  constructor(readonly periodMs: number, readonly nowMs: () => number = () => performance.now()) {}
 
   /** @returns whether `key` may be spoken of now; the period begins anew when it may */
   allows(key: string): boolean {

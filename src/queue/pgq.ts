@@ -308,7 +308,7 @@ export interface QueueLook {
  */
 const LOOK_AT_QUEUES = `
   select q.queue_name, s.event_seq, coalesce(s.event_seq > t.tick_event_seq, true) as is_waiting,
-         case when t.tick_id is null then true
+         case when t.tick_id is null or t.tick_time > clock_timestamp() then true
               when s.event_seq > t.tick_event_seq
                    then s.event_seq - t.tick_event_seq >= q.queue_ticker_max_count
                         or now() - t.tick_time >= q.queue_ticker_max_lag

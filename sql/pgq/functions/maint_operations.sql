@@ -9,7 +9,8 @@ begin
     for func_arg in
         select q.queue_name from pgq.queue q
          where q.queue_rotation_period is not null and q.queue_switch_step2 is not null
-           and q.queue_switch_time + q.queue_rotation_period < current_timestamp
+           and (q.queue_switch_time + q.queue_rotation_period < current_timestamp
+                or q.queue_switch_time - q.queue_rotation_period > current_timestamp)
          order by q.queue_name
     loop
         v_rotates := true;

@@ -18,7 +18,9 @@ begin
      where q.queue_name = i_queue_name
        and q.queue_rotation_period is not null
        and q.queue_switch_step2 is not null
-       and q.queue_switch_time + q.queue_rotation_period < current_timestamp
+       -- A switch that lies ahead by more than a period: the clock was set back since.
+       and (q.queue_switch_time + q.queue_rotation_period < current_timestamp
+            or q.queue_switch_time - q.queue_rotation_period > current_timestamp)
        for update;
     if not found then
         return 0;

@@ -77,7 +77,9 @@ begin
                   txid_snapshot_xmax(v_tick.tick_snapshot), txid_current();
         end if;
 
-        if v_count > 0 then
+        if v_tick.tick_time > clock_timestamp() then
+            null;   -- The clock was set back: waiting until it is where it was could take for ever.
+        elsif v_count > 0 then
             if v_count < v_queue.queue_ticker_max_count and v_lag < v_queue.queue_ticker_max_lag then
                 return null;
             end if;

@@ -132,7 +132,7 @@ export class WireConnection implements Queryable {
   #smallFrame: Uint8Array | null = null;
   #status: "I" | "T" | "E" = "I";
   /** When the last byte came in. */
-  #heardMs = Date.now();
+  #heardMs = performance.now();
   #isUp = false;
   /** A fatal error that came while nobody had asked anything. */
   #lastWords: ServerFields | null = null;
@@ -423,7 +423,7 @@ export class WireConnection implements Queryable {
         const size = await this.#transport.read(this.#buffer.subarray(this.#readEnd));
         if (size === null) throw new Deno.errors.UnexpectedEof("end of stream");
         this.#readEnd += size;
-        this.#heardMs = Date.now();
+        this.#heardMs = performance.now();
       }
     } catch (error) {
       this.#lose(error);
@@ -440,7 +440,7 @@ export class WireConnection implements Queryable {
     let pause = pausing(silenceMs);
     while (await Promise.race([pause, this.#ended.promise.then(() => false)])) {
       pause = pausing(silenceMs);
-      if (this.#replies.length === 0 || Date.now() - this.#heardMs < silenceMs) {
+      if (this.#replies.length === 0 || performance.now() - this.#heardMs < silenceMs) {
         failedCount = 0;
         continue;
       }
@@ -452,7 +452,7 @@ export class WireConnection implements Queryable {
         failedCount = 0;
       } catch (error) {
         if (++failedCount < UNREACHABLE_MAX) continue;
-        const silentS = Math.round((Date.now() - this.#heardMs) / 1000);
+        const silentS = Math.round((performance.now() - this.#heardMs) / 1000);
         this.#lose(
           new SkyqError("connection-lost", `${act}: silent for ${silentS} s, and its host cannot be reached`, {
             hint: "Is the network up, and the server's host? Everything that was committed there is safe.",

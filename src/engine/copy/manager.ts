@@ -71,7 +71,7 @@ export class CopyManager {
     const { signal } = running.abort;
     const backoff = new Backoff(1_000, 60_000);
     while (!signal.aborted) {
-      const startedMs = Date.now();
+      const startedMs = performance.now();
       try {
         const { queue, worker, provider, subscriber, lockTimeoutMs, copyConnections, copyChunkBytes } = this.#options;
         await runTableCopy({
@@ -92,7 +92,7 @@ export class CopyManager {
       } catch (error) {
         if (signal.aborted) return;
         running.error = messageWithDetail(error);
-        if (Date.now() - startedMs > 60_000) backoff.reset();
+        if (performance.now() - startedMs > 60_000) backoff.reset();
         const pauseMs = backoff.next();
         log.error(`Copy of ${table} failed: ${running.error}; next try in ${Math.ceil(pauseMs / 1000)} s`);
         if (!(error instanceof SkyqError)) {

@@ -627,7 +627,7 @@ export async function waitSync(
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
-  const startedMs = Date.now();
+  const startedMs = performance.now();
   let waitingFor: Set<string> | null = null;
   for (;;) {
     const tables = await subscriberTables(db, queue);
@@ -649,7 +649,7 @@ export async function waitSync(
         hint: `Mend the cause, then \`skyq subscriber resync CONFIG ${aside.table}\` copies it anew.`,
       });
     }
-    if (options.timeoutMs !== null && Date.now() - startedMs > options.timeoutMs) {
+    if (options.timeoutMs !== null && performance.now() - startedMs > options.timeoutMs) {
       const states = open.map((table) =>
         `${table.table} is ${table.state ?? "NEW"}${table.error ? ` (${table.error})` : ""}`
       );

@@ -23,8 +23,8 @@ const toldAtMs = new Map<string, number>();
 const TELL_AGAIN_MS = 600_000;
 
 function tell(key: string, say: () => void): void {
-  if (Date.now() - (toldAtMs.get(key) ?? -Infinity) < TELL_AGAIN_MS) return;
-  toldAtMs.set(key, Date.now());
+  if (performance.now() - (toldAtMs.get(key) ?? -Infinity) < TELL_AGAIN_MS) return;
+  toldAtMs.set(key, performance.now());
   say();
 }
 

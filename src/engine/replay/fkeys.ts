@@ -14,14 +14,14 @@ const failedAtMs = new Map<string, number>();
 export async function restoreFkeys(db: WireConnection, log: Logger): Promise<void> {
   for (const fkey of await restorablePendingFkeys(db)) {
     const id = `${fkey.from_table} ${fkey.fkey_name}`;
-    if (Date.now() - (failedAtMs.get(id) ?? -Infinity) < RETRY_MS) continue;
+    if (performance.now() - (failedAtMs.get(id) ?? -Infinity) < RETRY_MS) continue;
     log.info(`Creating fkey: ${fkey.fkey_name} (${fkey.from_table} --> ${fkey.to_table})`);
     try {
       await restoreFkey(db, fkey, log);
       failedAtMs.delete(id);
     } catch (error) {
       if (db.isClosed) throw error;
-      failedAtMs.set(id, Date.now());
+      failedAtMs.set(id, performance.now());
       log.warning(`Cannot restore fkey ${fkey.fkey_name} of ${fkey.from_table}: ${messageOf(error)}; it stays pending`);
     }
   }

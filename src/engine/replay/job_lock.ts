@@ -67,7 +67,7 @@ export async function takeSessionLock(db: Queryable, lock: {
   signal: AbortSignal;
 }): Promise<void> {
   const { key, name, patienceMs } = lock;
-  const untilMs = patienceMs === null ? Infinity : Date.now() + patienceMs;
+  const untilMs = patienceMs === null ? Infinity : performance.now() + patienceMs;
   for (let tries = 0;; tries++) {
     const { taken } = await one<{ taken: boolean }>(
       db,
@@ -76,7 +76,7 @@ export async function takeSessionLock(db: Queryable, lock: {
     );
     if (taken) return;
     if (tries === 0) lock.log.info(`Waiting for the lock of ${name}`);
-    if (Date.now() > untilMs || !await sleep(200, lock.signal)) break;
+    if (performance.now() > untilMs || !await sleep(200, lock.signal)) break;
   }
   const holder = (await holdersOf(db, key))[0];
   throw new SkyqError(

@@ -142,13 +142,13 @@ class ReplaySession {
   readonly #options: ReplayOptions;
   readonly #copies: CopyManager;
   readonly #path: Path;
-  readonly #openedMs = Date.now();
+  readonly #openedMs = performance.now();
   readonly #reloadCount: number;
   #nodeName = "";
   /** Whether triggers and foreign keys of the subscriber's tables keep quiet. */
   #isReplica: boolean;
   #hasStoredError = true;
-  #lastBatchEndedMs = Date.now();
+  #lastBatchEndedMs = performance.now();
   #nextHousekeepingMs = 0;
   #nextCounterLookMs = 0;
   /** Tables that were not `ok` at the last look. */
@@ -209,7 +209,7 @@ class ReplaySession {
   /** Whether it has lived as long as connections may, or the config was read again since. */
   get isOutdated(): boolean {
     const { connectionLifetimeMs, reloadCount } = this.#options;
-    return Date.now() - this.#openedMs > connectionLifetimeMs || reloadCount !== this.#reloadCount;
+    return performance.now() - this.#openedMs > connectionLifetimeMs || reloadCount !== this.#reloadCount;
   }
 
   async close(): Promise<void> {
@@ -263,9 +263,9 @@ class ReplaySession {
     }
 
     const startedMs = performance.now();
-    const idleS = (Date.now() - this.#lastBatchEndedMs) / 1000;
+    const idleS = (performance.now() - this.#lastBatchEndedMs) / 1000;
     const stats = await replayBatch(this.#path, batch, (error) => takeTableAside(this.#path, batch, error));
-    this.#lastBatchEndedMs = Date.now();
+    this.#lastBatchEndedMs = performance.now();
     if (stats !== null) {
       log.stat({
         count: stats.count,
@@ -292,7 +292,7 @@ class ReplaySession {
   async #settleTables(batch: OpenBatch | null): Promise<boolean> {
     const { queue, subscriber, provider, log } = this.#path;
     const { signal, parallelCopies } = this.#options;
-    const waitingSinceMs = Date.now();
+    const waitingSinceMs = performance.now();
     for (;;) {
       const [aside, known] = await Promise.all([tablesSetAside(subscriber, queue), getTableList(subscriber, queue)]);
       const rows = known.filter((row) => row.local && !aside.has(row.table_name));
@@ -325,7 +325,7 @@ class ReplaySession {
         await this.#dropSnapshots(batch, rows);
         return true;
       }
-      if (Date.now() - waitingSinceMs > HANDOVER_WAIT_MAX_MS) await this.#sendBackFailingCopies(tables);
+      if (performance.now() - waitingSinceMs > HANDOVER_WAIT_MAX_MS) await this.#sendBackFailingCopies(tables);
       if (!await sleep(HANDOVER_POLL_MS, signal)) return false;
     }
   }
@@ -366,8 +366,8 @@ class ReplaySession {
 
   /** A provider whose transaction counter went back gives no batches: without this nobody would say why. */
   async #complainOfCounter(): Promise<void> {
-    if (Date.now() < this.#nextCounterLookMs) return;
-    this.#nextCounterLookMs = Date.now() + HOUSEKEEPING_PERIOD_MS;
+    if (performance.now() < this.#nextCounterLookMs) return;
+    this.#nextCounterLookMs = performance.now() + HOUSEKEEPING_PERIOD_MS;
     const { queue, provider, subscriber, log } = this.#path;
     const behind = await transactionIdsBehind(provider, queue);
     if (behind === 0n) return;
@@ -379,7 +379,7 @@ class ReplaySession {
   }
 
   async #housekeeping(): Promise<void> {
-    const nowMs = Date.now();
+    const nowMs = performance.now();
     const { queue, provider, subscriber, log } = this.#path;
     if (nowMs >= this.#nextHousekeepingMs) {
       this.#nextHousekeepingMs = nowMs + HOUSEKEEPING_PERIOD_MS;

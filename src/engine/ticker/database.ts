@@ -199,7 +199,7 @@ function tellWarning(log: Logger, notice: { severity: string; message: string })
 class Session {
   readonly #run: Run;
   readonly #db: SqlConnection;
-  readonly #openedMs = Date.now();
+  readonly #openedMs = performance.now();
   readonly #reloadCount: number;
   readonly #pace = new Pace();
   /** Queues whose last tick failed, and when to try again. */
@@ -234,7 +234,7 @@ class Session {
     for (const look of looks) {
       const queue = look.queue_name;
       const failure = this.#failed.get(queue);
-      if (failure !== undefined && Date.now() < failure.untilMs) continue;
+      if (failure !== undefined && performance.now() < failure.untilMs) continue;
       try {
         await this.#restored?.mend(queue);
         if (look.is_due && await tickQueue(this.#db, queue) !== null) this.#run.counts.ticks++;
@@ -243,7 +243,7 @@ class Session {
       } catch (error) {
         if (this.#db.isClosed) throw error;
         const backoff = failure?.backoff ?? new Backoff(1_000, Math.max(1_000, this.#run.options.errorPauseMaxMs));
-        this.#failed.set(queue, { untilMs: Date.now() + backoff.next(), backoff });
+        this.#failed.set(queue, { untilMs: performance.now() + backoff.next(), backoff });
         const isTold = error instanceof SkyqError && error.facts.behind !== undefined;
         log.error(isTold ? error.message : `Cannot tick queue "${queue}": ${messageOf(error)}`);
         if (failure === undefined && error instanceof SkyqError && error.hint !== undefined) {
@@ -271,7 +271,7 @@ class Session {
 
   isOld(): boolean {
     const { connectionLifetimeMs, reloadCount } = this.#run.options;
-    return Date.now() - this.#openedMs > connectionLifetimeMs || this.#reloadCount !== reloadCount;
+    return performance.now() - this.#openedMs > connectionLifetimeMs || this.#reloadCount !== reloadCount;
   }
 
   async close(): Promise<void> {

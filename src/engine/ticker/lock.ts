@@ -39,10 +39,10 @@ export async function takeTickerLock(
     onTaken?(): void;
   },
 ): Promise<boolean> {
-  const sinceMs = Date.now();
+  const sinceMs = performance.now();
   const patienceMs = whenTaken === "stand-by" ? 0 : PATIENCE_MS;
   let isTold = false;
-  let askedMs = 0;
+  let askedMs = -Infinity;
   for (;;) {
     const { taken } = await one<{ taken: boolean }>(
       db,
@@ -50,11 +50,11 @@ export async function takeTickerLock(
       [TICKER_LOCK],
     );
     if (taken) return true;
-    if (whenTaken !== "stand-by" && Date.now() - askedMs > 1_000) {
+    if (whenTaken !== "stand-by" && performance.now() - askedMs > 1_000) {
       await db.query("select pg_notify($1, 'yield')", [TICKER_CHANNEL]);
-      askedMs = Date.now();
+      askedMs = performance.now();
     }
-    const isPatient = Date.now() - sinceMs < patienceMs;
+    const isPatient = performance.now() - sinceMs < patienceMs;
     if (!isPatient && !isTold) {
       const holder = await tickerLockHolder(db);
       const who = holder === null ? "" : ` (server process ${holder.pid}, application "${holder.application}")`;

@@ -122,6 +122,15 @@ describe("the ticker of one database", () => {
     }
   });
 
+  it("ticks on when the server's clock was set back", async () => {
+    await Running.one(database, "fail").ready();
+    await latencyMs(database, "q");
+    await database.sql(`
+      select pgq.ticker('q');
+      update pgq.tick set tick_time = tick_time + interval '1 hour'`);
+    expect(await latencyMs(database, "q")).toBeLessThan(5_000);
+  });
+
   it("is the only one: a second one is refused", async () => {
     await Running.one(database, "fail").ready();
     const second = Running.one(database, "fail");

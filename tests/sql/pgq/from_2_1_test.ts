@@ -52,6 +52,8 @@ describe("upgradeQueues() of PgQ 2.1", () => {
     const report = await upgradeQueues(b, silentLog);
     expect(report.schemas.map(({ name, state }) => `${name} ${state}`)).toEqual([
       "pgq updated",
+      "pgq_coop installed",
+      "pgq_ext installed",
       "pgq_node installed",
       "londiste installed",
       "skyq installed",

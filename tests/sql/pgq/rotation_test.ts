@@ -64,6 +64,20 @@ describe("rotation", () => {
     expect(await rotate()).toBe(1);
   });
 
+  it("does not wait for a clock that was set back by more than the period", async () => {
+    await db.rows(
+      "setup",
+      "update pgq.queue set queue_rotation_period = '1 hour', queue_switch_time = now() + interval '59 m'",
+    );
+    expect(await rotate()).toBe(0);
+    await db.rows("setup", "update pgq.queue set queue_switch_time = now() + interval '61 m'");
+    expect(await db.rows("setup", "select func_name from pgq.maint_operations()")).toContainEqual([
+      "pgq.maint_rotate_tables_step1",
+    ]);
+    expect(await rotate()).toBe(1);
+    expect(await db.value("setup", "select queue_switch_time <= now() from pgq.queue")).toBe(true);
+  });
+
   it("waits for the slowest consumer, and goes on when that is gone", async () => {
     await db.rows("setup", "select pgq.register_consumer('q', 'c')");
     await db.rows("setup", "select pgq.register_consumer('q', 'slow')");
