@@ -2,7 +2,8 @@
  * Statements that make the target's row what the source's is, and those that take that back. One statement per line
  * (values may hold line feeds), as bytes: values stand there as the server gave them.
  */
-import type { Layout, LayoutColumn } from "./layout.ts";
+import { quoteLiteral } from "../../db/quote.ts";
+import { castForEquality, type Layout, type LayoutColumn } from "./layout.ts";
 import type { Cell, Difference } from "./walk.ts";
 
 const encoder = new TextEncoder();
@@ -71,11 +72,39 @@ export function undoStatement(layout: Layout, difference: Difference): Uint8Arra
  * a role or PGCLIENTENCODING may have psql take the bytes for something else.
  */
 export function fixPreamble(layout: Layout): string {
+  const { firing } = layout.target;
   const hasArrays = layout.columns.some(({ target }) => target.type.endsWith("[]"));
   const hasMoney = layout.columns.some(({ target }) => target.builtin === "money");
   return `set client_encoding = '${layout.clientEncoding}';\n` +
     (hasArrays ? "set array_nulls = on;\n" : "") +
-    (hasMoney ? "set lc_monetary = 'C';\n" : "");
+    (hasMoney ? "set lc_monetary = 'C';\n" : "") +
+    (isQuiet(layout)
+      ? "do $skyq$ begin set session_replication_role = replica; exception when insufficient_privilege then\n" +
+        `raise warning 'Triggers and foreign keys fire: %',${quoteLiteral(` ${shownNames(firing)}`)}; end $skyq$;\n`
+      : firing.length > 0
+      ? `-- Triggers and foreign keys fire for these statements: ${shownNames(firing)}\n`
+      : "");
+}
+
+/** The last lines of a file with that preamble. */
+export function fixEnd(layout: Layout): string {
+  return isQuiet(layout)
+    ? "do $skyq$ begin reset session_replication_role; exception when insufficient_privilege then null; end $skyq$;\n"
+    : "";
+}
+
+/**
+ * Whether a file asks to run as a replica does, which is what --apply does: a trigger would change the rows once more,
+ * and a foreign key refuse or follow what is mended in another table. Not where others learn of changes by a trigger,
+ * nor where constraints would be left unchecked.
+ */
+function isQuiet({ target }: Layout): boolean {
+  return target.firing.length > 0 && !target.isCaptured && !target.hasDeferrable;
+}
+
+/** Names in a comment, or between dollar quotes. */
+function shownNames(names: readonly string[]): string {
+  return names.join(", ").replace(/[\p{C}$]/gu, "?");
 }
 
 function insert(layout: Layout, cells: readonly Cell[]): Uint8Array {
@@ -108,8 +137,7 @@ function update(
   if (changed.length === 0) return null;
   if (changed.some(({ column }) => column.target.isIdentityAlways)) {
     // No UPDATE may set such a column.
-    const pieces = [remove(layout, before.slice(0, layout.key.length)), insert(layout, after)];
-    return new StatementWriter().raw(pieces[0]!).raw(pieces[1]!).done();
+    return replace(layout, before, after);
   }
   const writer = new StatementWriter().text(`update ${only(layout)}${layout.target.quotedTable} set `);
   changed.forEach(({ column, index }, nth) => {
@@ -127,6 +155,27 @@ function update(
     condition(writer, column, before[index]!);
   });
   return writer.text(";\n").done();
+}
+
+/** Deletes a row and inserts it anew in one statement; columns that are not compared keep their values. */
+function replace(layout: Layout, before: readonly Cell[], after: readonly Cell[]): Uint8Array {
+  const fixed = layout.columns.map((column, index) => ({ column, index })).filter(({ column }) => !column.isGenerated);
+  const names = [...fixed.map(({ column }) => column.target.quotedName), ...layout.leftOut];
+  const writer = new StatementWriter().text(
+    `with gone as (delete from ${only(layout)}${layout.target.quotedTable} where `,
+  );
+  const conditions = fixed.filter(({ column, index }) => column.isKey || !sameCell(before[index]!, after[index]!));
+  conditions.forEach(({ column, index }, nth) => {
+    if (nth > 0) writer.text(" and ");
+    condition(writer, column, before[index]!);
+  });
+  // The row comes back; what would go with it does not.
+  if (layout.target.isFollowed) writer.text(" and current_setting('session_replication_role') = 'replica'");
+  writer.text(
+    ` returning *) insert into ${layout.target.quotedTable} (${names.join(", ")}) overriding system value select `,
+  );
+  fixed.forEach(({ index }, nth) => writer.text(nth === 0 ? "" : ", ").literal(after[index]!));
+  return writer.text(`${layout.leftOut.map((name) => `, gone.${name}`).join("")} from gone;\n`).done();
 }
 
 /** @param isExact leaves a row alone whose key is the same only as its type sees it */
@@ -149,7 +198,7 @@ function only(layout: Layout): string {
 function condition(writer: StatementWriter, column: LayoutColumn, cell: Cell): void {
   const { quotedName, hasEquality, isShownByPath, baseType } = column.target;
   if (cell === null) return void writer.text(`${quotedName} is null`);
-  writer.text(`${quotedName}${hasEquality ? "" : "::text"} = `).literal(cell);
+  writer.text(`${quotedName}${hasEquality ? castForEquality(column.target) : "::text"} = `).literal(cell);
   // Against regclass and its kind the server would take an untyped literal for an oid.
   if (hasEquality && isShownByPath) writer.text(`::${baseType}`);
 }

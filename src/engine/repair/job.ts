@@ -10,7 +10,7 @@ import { matchNames } from "../nodes/names.ts";
 import { userTables } from "../nodes/structure.ts";
 import type { Pair, Replication } from "./connections.ts";
 import { fileName, lockFile, UNDO_HEAD } from "./files.ts";
-import { fixPreamble, reversed } from "./fix.ts";
+import { fixEnd, fixPreamble, reversed } from "./fix.ts";
 import type { Layout } from "./layout.ts";
 import { EMPTY_REPORT, type Sample, type TableReport } from "./report.ts";
 import type { ResumeFile } from "./resume.ts";
@@ -307,14 +307,19 @@ class ReportSink implements TableSink {
 
   begin(layout: Layout, rules: readonly UniqueRule[]) {
     this.#layout = layout;
-    const { fixes, isApplying, resume } = this.#options;
+    const { fixes, isApplying, resume, log } = this.#options;
     const progress = resume?.progressOf(this.#table, layout) ?? null;
-    const preamble = fixPreamble(layout);
+    if (isApplying && layout.target.isCaptured) {
+      log.warning(
+        `${this.#table}: triggers do not fire for what is mended, those for queues neither: others hear nothing`,
+      );
+    }
+    const [preamble, end] = [fixPreamble(layout), fixEnd(layout)];
     if (fixes?.isWritten) {
       const [fixName, undoName] = [fileName("fix", this.#table), fileName("undo", this.#table)];
-      if (!isApplying) this.#fix = new Script(fixes.dir, fixName, { preamble, layout, rules });
+      if (!isApplying) this.#fix = new Script(fixes.dir, fixName, { preamble, end, layout, rules });
       const undoHead = UNDO_HEAD[isApplying ? "applied" : "fixFile"] + undoPreamble(layout);
-      this.#undo = new Script(fixes.dir, undoName, { preamble: undoHead + preamble, layout, rules });
+      this.#undo = new Script(fixes.dir, undoName, { preamble: undoHead + preamble, end, layout, rules });
       if (progress === null) {
         if (resume?.hasBegun(this.#table)) this.#clear(fixes.dir);
       } else {
@@ -323,7 +328,7 @@ class ReportSink implements TableSink {
       }
     } else if (fixes !== null) {
       this.#scratch = Deno.makeTempDirSync({ prefix: "skyq-" });
-      this.#fix = new Script(this.#scratch, "fix", { preamble, layout, rules });
+      this.#fix = new Script(this.#scratch, "fix", { preamble, end, layout, rules });
     }
     return progress?.checkpoint ?? null;
   }
@@ -442,7 +447,9 @@ function printFile(path: string, print: (piece: Uint8Array) => void): void {
 }
 
 /** What an undo file cannot bring back. */
-function undoPreamble({ targetOnly }: Layout): string {
-  if (targetOnly.length === 0) return "";
-  return `-- Rows that come back have no values in ${targetOnly.map((name) => JSON.stringify(name)).join(", ")}.\n`;
+function undoPreamble({ leftOut }: Layout): string {
+  // A name may hold a line feed.
+  return leftOut.length === 0
+    ? ""
+    : `-- Rows that come back have no values in ${leftOut.join(", ").replace(/\p{C}/gu, "?")}.\n`;
 }

@@ -3,7 +3,7 @@
 import { SkyqError } from "../../base/errors.ts";
 import { quoteIdent, quoteLiteral, splitName } from "../../db/quote.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
-import type { Layout, Side } from "./layout.ts";
+import { castForEquality, type Layout, type Side } from "./layout.ts";
 import { type Cell, fromClause, selectList } from "./order.ts";
 
 const HEADER_SIZE = 5;
@@ -28,7 +28,7 @@ export async function readRowsByKey(
   const table = quoteIdent(splitName(layout[side].table).name);
   const lines = keys.map((key, n) => `(${[n, ...keyLiterals(layout, side, key)].join(", ")})`);
   const names = layout.key.map((_, i) => `k${i}`);
-  const matches = keyConditions(layout, table, names.map((name) => `${KEYS}.${name}`));
+  const matches = keyConditions(layout, side, table, names.map((name) => `${KEYS}.${name}`));
   const sql = `copy (select ${KEYS}.n, ${selectList(layout, side)} from (values ${lines.join(", ")}) ${KEYS}(n, ${
     names.join(", ")
   }) join ${fromClause(layout, side)} on ${matches.join(" and ")}) to stdout`;
@@ -42,9 +42,9 @@ export function keyLiterals(layout: Layout, side: Side, key: readonly Cell[]): s
 }
 
 /** Conditions, to be joined by `and`, that a table's row has the key that these expressions give. */
-export function keyConditions({ key }: Layout, table: string, values: readonly string[]): string[] {
+export function keyConditions({ key }: Layout, side: Side, table: string, values: readonly string[]): string[] {
   return key.map((column, i) => {
-    const here = `${table}.${quoteIdent(column.name)}`;
+    const here = `${table}.${quoteIdent(column.name)}${castForEquality(column[side])}`;
     // The long form cannot use an index.
     return column.isNullable ? `${here} is not distinct from ${values[i]}` : `${here} = ${values[i]}`;
   });

@@ -23,6 +23,7 @@ export interface SideColumn {
   /** The server compares values of the column as bytes. */
   readonly isByteOrdered: boolean;
   readonly isEnum: boolean;
+  readonly isDomain: boolean;
   /** Texts that read differently are never equal. */
   readonly isDeterministic: boolean;
   /** The value is a name that the server shortens by the search path: regclass and its kind. */
@@ -34,7 +35,7 @@ export interface SideColumn {
 export interface LayoutColumn {
   readonly name: string;
   readonly isKey: boolean;
-  /** Computed on either side: compared, not fixed. */
+  /** Computed by the target: compared, not fixed. */
   readonly isGenerated: boolean;
   readonly source: SideColumn;
   readonly target: SideColumn;
@@ -58,6 +59,14 @@ export interface SideTable {
   readonly quotedTable: string;
   /** Its rows are in its partitions: never `only`. */
   readonly isPartitioned: boolean;
+  /** Triggers and foreign keys, by name, that fire when somebody else than a replica changes rows. */
+  readonly firing: readonly string[];
+  /** One of them tells a queue, and so other databases, what was changed. */
+  readonly isCaptured: boolean;
+  /** Rows of other tables are deleted or changed when one of this table is deleted. */
+  readonly isFollowed: boolean;
+  /** A replica does not look at constraints that are deferrable. */
+  readonly hasDeferrable: boolean;
   readonly serverEncoding: string;
   /** What `timestamptz` is shown in by default. */
   readonly timeZone: string;
@@ -73,6 +82,8 @@ export interface Layout {
   /** Names of columns that only one side has. */
   readonly sourceOnly: readonly string[];
   readonly targetOnly: readonly string[];
+  /** Columns of the target that can be set and are not compared, quoted. */
+  readonly leftOut: readonly string[];
   /**
    * What both connections are set to while they read: UTF8, or SQL_ASCII (bytes as they are stored) when either
    * database is that.
@@ -99,6 +110,10 @@ interface TableRow {
   encoding: string;
   time_zone: string;
   is_byte_ordered: boolean;
+  firing: string[];
+  is_captured: boolean;
+  is_followed: boolean;
+  has_deferrable: boolean;
 }
 
 interface ColumnRow {
@@ -113,6 +128,7 @@ interface ColumnRow {
   identity_always: boolean;
   has_equality: boolean;
   is_enum: boolean;
+  is_domain: boolean;
   is_deterministic: boolean;
   /** `default`, `bytes` or `other`; null when the type has no collation. */
   collation: string | null;
@@ -156,8 +172,8 @@ function layOut(from: SideInfo, to: SideInfo, options: LayoutOptions, sideNames:
   const common = from.columns.flatMap((column): LayoutColumn[] => {
     const other = there.get(column.name);
     if (other === undefined || ignored.has(column.name)) return [];
-    const isGenerated = column.isGenerated || other.isGenerated;
-    return [{ name: column.name, isKey: keyNames.includes(column.name), isGenerated, source: column, target: other }];
+    const { name } = column;
+    return [{ name, isKey: keyNames.includes(name), isGenerated: other.isGenerated, source: column, target: other }];
   });
   const encodings: Record<Side, string> = { source: from.table.serverEncoding, target: to.table.serverEncoding };
   const key = keyNames.map((name) => keyColumn(common.find((column) => column.name === name)!, encodings));
@@ -171,6 +187,8 @@ function layOut(from: SideInfo, to: SideInfo, options: LayoutOptions, sideNames:
     columns: [...key, ...rest],
     sourceOnly,
     targetOnly,
+    leftOut: to.columns.filter(({ name, isGenerated }) => !isGenerated && !common.some((one) => one.name === name))
+      .map(({ quotedName }) => quotedName),
     clientEncoding: Object.values(encodings).includes("SQL_ASCII") ? "SQL_ASCII" : "UTF8",
     warnings: warningsOf(options.sourceTable, [...key, ...rest], sourceOnly, targetOnly, sideNames),
   };
@@ -216,6 +234,11 @@ function commonKey(from: SideInfo, to: SideInfo, act: string, sideNames: Record<
   throw new SkyqError("structure", `${act}: pkeys do not match`, {
     hint: `The ${sideNames.source}'s is ${shown[0]}, the ${sideNames.target}'s ${shown[1]}.`,
   });
+}
+
+/** What `=` wants behind a column: for a domain over a type of the user's (an enum, a range) it finds no operator. */
+export function castForEquality({ isDomain, builtin, baseType }: SideColumn): string {
+  return isDomain && builtin === "" ? `::${baseType}` : "";
 }
 
 /** Built-in types whose own order is that of the bytes of their text. */
@@ -275,6 +298,14 @@ export function keepsByteOrder(encoding: string): boolean {
 
 // ---- catalogues
 
+const PARTITIONS = "select p.relid from pg_catalog.pg_partition_tree(c.oid) p";
+
+/** Triggers of table c that a replica keeps quiet; of those that belong to constraints only foreign keys'. */
+const FIRING = `
+  from pg_catalog.pg_trigger g join pg_catalog.pg_proc f on f.oid = g.tgfoid
+  left join pg_catalog.pg_constraint k on k.oid = g.tgconstraint
+ where g.tgrelid in (select c.oid union all ${PARTITIONS}) and g.tgenabled = 'O' and (not g.tgisinternal or k.contype = 'f')`;
+
 async function readSide(db: Queryable, table: string, side: string): Promise<SideInfo> {
   const { schema, name } = splitName(table);
   const act = `Cannot compare table "${table}"`;
@@ -284,7 +315,14 @@ async function readSide(db: Queryable, table: string, side: string): Promise<Sid
             pg_catalog.current_setting('server_encoding') as encoding,
             pg_catalog.current_setting('TimeZone') as time_zone,
             case coalesce(pg_catalog.to_jsonb(d) ->> 'datlocprovider', 'c')
-              when 'c' then d.datcollate in ('C', 'POSIX') when 'b' then true else false end as is_byte_ordered
+              when 'c' then d.datcollate in ('C', 'POSIX') when 'b' then true else false end as is_byte_ordered,
+            array(select distinct coalesce(k.conname, g.tgname)::text ${FIRING} order by 1) as firing,
+            exists (select 1 ${FIRING} and f.pronamespace::regnamespace::text in ('pgq', 'skyq', 'londiste')
+                      and pg_catalog.strpos(pg_catalog.encode(g.tgargs, 'escape'), 'deny') = 0) as is_captured,
+            exists (select 1 from pg_catalog.pg_constraint r
+                     where r.confrelid = c.oid and r.contype = 'f' and r.confdeltype in ('c', 'n', 'd')) as is_followed,
+            exists (select 1 from pg_catalog.pg_index i
+                     where i.indrelid in (select c.oid union all ${PARTITIONS}) and not i.indimmediate) as has_deferrable
        from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace,
             pg_catalog.pg_database d
       where n.nspname = $1 and c.relname = $2 and d.datname = pg_catalog.current_database()`,
@@ -303,6 +341,10 @@ async function readSide(db: Queryable, table: string, side: string): Promise<Sid
       table,
       quotedTable: row.quoted,
       isPartitioned: row.kind === "p",
+      firing: row.firing,
+      isCaptured: row.is_captured,
+      isFollowed: row.is_followed,
+      hasDeferrable: row.has_deferrable,
       serverEncoding: row.encoding,
       timeZone: row.time_zone,
     },
@@ -323,6 +365,7 @@ function sideColumn(row: ColumnRow, isByteOrdered: boolean): SideColumn & { name
     isNotNull: row.not_null,
     hasEquality: row.has_equality,
     isEnum: row.is_enum,
+    isDomain: row.is_domain,
     isDeterministic: row.is_deterministic,
     isByteOrdered: row.collation === "default" ? isByteOrdered : row.collation === "bytes",
     isShownByPath: /^reg|^aclitem$/.test(row.element),
@@ -351,7 +394,7 @@ const COLUMNS_SQL = `
                     select 1 from pg_catalog.pg_cast k
                      where k.castsource = coalesce(e.oid, t.oid) and k.casttarget = o.opcintype
                        and k.castmethod = 'b' and k.castcontext = 'i'))) as has_equality,
-         t.typtype = 'e' as is_enum, coalesce(col.collisdeterministic, true) as is_deterministic,
+         t.typtype = 'e' as is_enum, a.atttypid <> t.oid as is_domain, coalesce(col.collisdeterministic, true) as is_deterministic,
          case when a.attcollation = 0 then null
               when col.collname = 'default' and col.collnamespace = 'pg_catalog'::regnamespace then 'default'
               when col.collprovider = 'b' or col.collprovider = 'c' and col.collcollate in ('C', 'POSIX') then 'bytes'

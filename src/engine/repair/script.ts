@@ -46,12 +46,16 @@ export class Script {
   readonly #layout: Layout;
   readonly #rules: readonly UniqueRule[];
   readonly #asides = new Asides();
+  readonly #end: string;
 
-  constructor(dir: string, name: string, { preamble, layout, rules }: {
+  /** @param end last lines of the file; `preamble` are the first */
+  constructor(dir: string, name: string, { preamble, end, layout, rules }: {
     preamble: string;
+    end: string;
     layout: Layout;
     rules: readonly UniqueRule[];
   }) {
+    this.#end = end;
     this.#files = filesOf(dir, name, preamble, rules.length > 0);
     this.#layout = layout;
     this.#rules = rules;
@@ -117,7 +121,7 @@ export class Script {
 
   /** Puts the file together and gives it its name. @returns its path, null when nothing was written */
   finish(): string | null {
-    return finish(this.#files, this.flush());
+    return finish(this.#files, this.flush(), this.#end);
   }
 
   /** Closes it; what there is of it is removed, unless somebody will go on with it. */
@@ -158,9 +162,10 @@ export function keepOlder(dir: string, name: string): void {
 }
 
 /** @param sizes all is on the disk */
-function finish([main, changes, inserts]: readonly StatementFile[], sizes: ScriptSizes): string | null {
+function finish([main, changes, inserts]: readonly StatementFile[], sizes: ScriptSizes, end = ""): string | null {
   if (changes !== undefined && sizes[1]! > 0) writeChanges(changes, main!);
   if (inserts !== undefined && sizes[2]! > 0) { for (const piece of inserts.read()) main!.write(piece); }
+  if (end !== "" && !main!.isEmpty) main!.write(text(end));
   const path = main!.finish();
   changes?.giveUp({ isKept: false });
   inserts?.giveUp({ isKept: false });

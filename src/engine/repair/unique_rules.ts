@@ -8,7 +8,7 @@ import { type Queryable } from "../../db/queryable.ts";
 import { quoteIdent, splitName } from "../../db/quote.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
 import { copiedRows, keyConditions, keyLiterals, sameCell, valueLiteral } from "./keyed.ts";
-import type { Layout, LayoutColumn } from "./layout.ts";
+import { castForEquality, type Layout, type LayoutColumn } from "./layout.ts";
 import { type Cell, cellExpression, fromClause } from "./order.ts";
 import type { Difference } from "./walk.ts";
 
@@ -126,7 +126,10 @@ async function ruleOf(
     name: row.name,
     columns: known,
     others: row.columns.filter((_, n) => indexes[n]! < 0).map(quoteIdent),
-    expressions: row.expressions,
+    expressions: row.expressions.map((expression, n) => {
+      const column = layout.columns.find(({ name }) => name === row.plain[n]);
+      return column === undefined ? expression : `${expression}${castForEquality(column.target)}`;
+    }),
     operators: row.operators.map((operator) => operator ?? "="),
     collations: row.collations.map((collation) => collation === null ? "" : ` collate ${collation}`),
     predicate: row.predicate,
@@ -453,7 +456,7 @@ function holderSql(
   const own = rule.others.length === 0
     ? ""
     : ` left join ${fromClause(layout, "target")} as ${n("own")} on ${
-      keyConditions(layout, n("own"), keys.map((key) => `${n("new")}.${key}`)).join(" and ")
+      keyConditions(layout, "target", n("own"), keys.map((key) => `${n("new")}.${key}`)).join(" and ")
     }`;
   const wanted = [
     ...cells.map(({ index, column }) => `${n("new")}.${n(`c${index}`)} as ${quoteIdent(column.name)}`),
@@ -466,7 +469,7 @@ function holderSql(
     return rule.nullsAreSame ? `(${isSame} or ${here} is null and ${there} is null)` : isSame;
   });
   if (rule.predicate !== null) matches.push(`(${rule.predicate})`);
-  const isItself = keyConditions(layout, table, keys.map((key) => `${n("w")}.${key}`)).join(" and ");
+  const isItself = keyConditions(layout, "target", table, keys.map((key) => `${n("w")}.${key}`)).join(" and ");
   const shown = layout.key.map((column) => cellExpression(layout, column, "target"));
   return `copy (select ${n("w")}.${n("n")}, ${where === null ? "true" : `(${where}\n) is true`}, ${shown.join(", ")}` +
     ` from (select ${n("new")}.${n("n")}, ${keys.map((key) => `${n("new")}.${key}`).join(", ")}, ` +

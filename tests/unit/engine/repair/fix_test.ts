@@ -130,7 +130,8 @@ describe("fixStatement() and undoStatement()", () => {
     );
     const walked = await sides.walk();
     expect(fixes(walked)).toEqual([
-      "delete from only public.t where id = '2';\ninsert into public.t (id, a, n) overriding system value values ('2', '2', '2');\n",
+      "with gone as (delete from only public.t where id = '2' and a = '9' and n = '77' returning *) " +
+      "insert into public.t (id, a, n) overriding system value select '2', '2', '2' from gone;\n",
       "insert into public.t (id, a, n) overriding system value values ('3', '3', '3');\n",
     ]);
     await sides.apply(walked, fixStatement);

@@ -44,6 +44,10 @@ const table = {
   table: "public.t",
   quotedTable: "public.t",
   isPartitioned: false,
+  firing: [],
+  isCaptured: false,
+  isFollowed: false,
+  hasDeferrable: false,
   serverEncoding: "UTF8",
   timeZone: "UTC",
 };
@@ -56,6 +60,7 @@ const layout: Layout = {
   columns: [key],
   sourceOnly: [],
   targetOnly: [],
+  leftOut: [],
   clientEncoding: "UTF8",
   warnings: [],
 };

@@ -1,0 +1,126 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import { join } from "node:path";
+import { lendDatabases, type LentDatabase } from "../../harness/pair.ts";
+import { skyq, type SkyqResult } from "../../harness/process.ts";
+
+describe("repair of tables with columns and triggers of their own", () => {
+  let source: LentDatabase;
+  let target: LentDatabase;
+  let dir: string;
+
+  beforeAll(async () => {
+    [source, target] = await lendDatabases(2);
+    dir = Deno.makeTempDirSync({ prefix: "skyq-odd-" });
+    return () => Deno.removeSync(dir, { recursive: true });
+  });
+
+  const both = (sql: string) => Promise.all([source.sql(sql), target.sql(sql)]);
+  const run = (command: "compare" | "repair", ...args: string[]): Promise<SkyqResult> =>
+    skyq([command, `--source=${source.dsn()}`, `--target=${target.dsn()}`, "t", ...args], { cwd: dir });
+  const file = (kind: "fix" | "undo") => Deno.readTextFileSync(join(dir, `${kind}.public.t.sql`));
+  const emptied = () => {
+    for (const { name } of Deno.readDirSync(dir)) Deno.removeSync(join(dir, name));
+    return both("drop table if exists t cascade; drop table if exists child; drop table if exists parent");
+  };
+
+  /** Both ways to mend the table, and back again. */
+  async function mended(columns: string): Promise<void> {
+    const rows = (database: LentDatabase) => database.sql(`select ${columns} from t order by id`);
+    const [wanted, diverged] = [await rows(source), await rows(target)];
+    expect(diverged).not.toBe(wanted);
+    for (const apply of [[], ["--apply"]]) {
+      const { code, stderr } = await run("repair", ...apply);
+      expect({ code, stderr }).toMatchObject({ code: apply.length === 0 ? 3 : 0 });
+      if (apply.length === 0) await target.sql(file("fix"));
+      expect(await rows(target)).toBe(wanted);
+      expect((await run("compare")).code).toBe(0);
+      await target.sql(file("undo"));
+      expect(await rows(target)).toBe(diverged);
+    }
+  }
+
+  it("domains over types of the user's", async () => {
+    await emptied();
+    await both(`create type mood as enum ('low', 'high'); create domain "Odd mood" as mood;
+      create type span as range (subtype = float8); create domain span_domain as span;
+      create type pair as (a int, b text); create domain pair_domain as pair;
+      create table t (id int primary key, m "Odd mood", s span_domain, p pair_domain)`);
+    await source.sql("insert into t values (1, 'low', '[1,2)', row(1, 'a')), (2, 'high', null, null)");
+    await target.sql("insert into t values (1, 'high', '[1,3)', row(2, 'b')), (2, null, 'empty', row(null, ''))");
+    await mended("*");
+    // As keys, and under rules.
+    await both(
+      'drop table t; create table t (id "Odd mood", s span_domain, p pair_domain unique, primary key (id, s))',
+    );
+    await both("alter table t add constraint no_overlap exclude using gist (s with &&)");
+    await source.sql("insert into t values ('low', '[1,2)', row(1, 'a')), ('high', '[4,5)', row(2, 'b'))");
+    await target.sql(
+      "insert into t values ('low', '[1,2)', row(2, 'b')), ('high', '[2,4)', row(3, 'b')), ('high', '[4,5)', row(1, 'a'))",
+    );
+    await mended("*");
+  });
+
+  it("a column that only the source computes is written, one that the target computes is not", async () => {
+    await emptied();
+    await source.sql(`create table t (id int primary key, a int, g int generated always as (a * 2) stored, h int);
+      insert into t (id, a, h) values (1, 1, 3), (2, 2, 6)`);
+    await target.sql(`create table t (id int primary key, a int, g int, h int generated always as (a * 3) stored);
+      insert into t (id, a, g) values (1, 5, 7), (3, 3, 6)`);
+    await mended("id, a, g, h");
+  });
+
+  it("a column that no update may set takes the row anew, with what is not compared and without what follows it", async () => {
+    await emptied();
+    await source.sql(
+      "create table t (id int primary key, n int, v text); insert into t values (1, 1, 'a'), (2, 2, 'b')",
+    );
+    await target.sql(`create table t (id int primary key, n int generated always as identity, v text, more text);
+      create table child (id int references t on delete cascade);
+      insert into t overriding system value values (1, 7, 'a', 'kept'), (2, 2, 'c', 'kept'); insert into child values (1)`);
+    await mended("id, n, v");
+    expect(await target.sql("select string_agg(more, ',') from t")).toBe("kept,kept");
+    expect(await target.sql("select * from child")).toBe("1");
+    expect((await run("repair")).code).toBe(3);
+    // Where the foreign key cannot be kept quiet, the row stays as it is.
+    await target.sql(`do $$ begin create role plain_fixer login; exception when duplicate_object then null; end $$;
+      grant select, insert, update, delete on t, child to plain_fixer`);
+    await target.sql(`set role plain_fixer; ${file("fix")}`);
+    expect(await target.sql("select id, n, v from t order by id")).toBe("1|7|a\n2|2|b");
+    expect(await target.sql("select * from child")).toBe("1");
+    await target.sql("drop owned by plain_fixer; drop role plain_fixer");
+  });
+
+  it("triggers and foreign keys of the target keep quiet for files as for --apply, where the role may do that", async () => {
+    await emptied();
+    await both("create table t (id int primary key, parent int references t, v text)");
+    await source.sql("insert into t values (5, null, 'a'), (3, 5, 'b'), (9, 5, 'c')");
+    await target.sql(`insert into t values (1, null, 'a'), (4, 1, 'b'), (9, 1, 'c');
+      create function shout() returns trigger language plpgsql as $$ begin new.v := new.v || '!'; return new; end $$;
+      create trigger "it's $skyq$ loud" before insert or update on t for each row execute function shout()`);
+    await mended("*");
+    expect((await run("repair")).code).toBe(3);
+    expect(file("fix").trimEnd().split("\n").at(-1)).toContain("reset session_replication_role;");
+    await target.sql('drop trigger "it\'s $skyq$ loud" on t');
+    // Without the right the file says what fires, and a foreign key says itself what it blocks.
+    await target.sql(`do $$ begin create role plain_fixer login; exception when duplicate_object then null; end $$;
+      grant select, insert, update, delete on t to plain_fixer`);
+    await expect(target.sql(`set role plain_fixer; ${file("fix")}`)).rejects.toThrow("t_parent_fkey");
+    await target.sql("drop owned by plain_fixer; drop role plain_fixer");
+  });
+
+  it("where changes are told to a queue they still are, and --apply says that it does not", async () => {
+    await emptied();
+    await both("create table t (id int primary key, v text)");
+    await source.sql("insert into t values (1, 'a')");
+    await target.sql(`create schema pgq; create table told (v text);
+      create function pgq.logutriga() returns trigger language plpgsql as
+        $$ begin insert into public.told values (new.v); return new; end $$;
+      create trigger capture after insert on t for each row execute function pgq.logutriga('queue')`);
+    expect((await run("repair")).code).toBe(3);
+    expect(file("fix")).toContain("-- Triggers and foreign keys fire for these statements: capture\n");
+    await target.sql(file("fix"));
+    expect(await target.sql("table told")).toBe("a");
+    await target.sql("delete from t");
+    expect((await run("repair", "--apply")).stderr).toContain("those for queues neither");
+  });
+});
