@@ -37,6 +37,18 @@ export function queuePolicies(db: Queryable, queue: string | null): Promise<Queu
   );
 }
 
+/** Whether maintenance should come soon: a queue is over its size, and refuses events or waits for nobody to be rotated. */
+export async function isMaintenanceUrgent(db: Queryable): Promise<boolean> {
+  if (!await hasSkyq(db)) return false;
+  return (await one<{ urgent: boolean }>(
+    db,
+    `select exists (select 1 from skyq.queue_policy p
+                     where p.paused_at is not null
+                        or p.full_since is not null
+                           and not exists (select 1 from skyq.rotation_holders(p.queue_name))) as urgent`,
+  )).urgent;
+}
+
 /** skyq.set_queue_policy. @param value null takes the limit away */
 export async function setQueuePolicy(db: Queryable, queue: string, name: string, value: string | null): Promise<void> {
   await one(db, "select skyq.set_queue_policy($1, $2, $3)", [queue, name, value]);

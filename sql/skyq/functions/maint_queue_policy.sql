@@ -9,6 +9,7 @@ declare
     v_policy record;
     v_consumer record;
     v_size bigint := skyq.queue_size(i_queue_name);
+    v_dropped text[] := '{}';
 begin
     select p.* into v_policy from skyq.queue_policy p where p.queue_name = i_queue_name for update;
     if not found or v_size is null then
@@ -38,6 +39,12 @@ begin
     update pgq.queue q set queue_switch_time = now() - q.queue_rotation_period - interval '1 second'
      where q.queue_name = i_queue_name and q.queue_switch_step2 is not null
        and q.queue_switch_time + q.queue_rotation_period >= now();
+    -- A queue that is refused events gets ticks ever more rarely, and consumers need one to let the rotation go on.
+    perform pgq.force_tick(q.queue_name)
+       from pgq.queue q
+      where q.queue_name = i_queue_name
+        and q.queue_switch_step2 >= (select txid_snapshot_xmin(t.tick_snapshot) from pgq.tick t
+                                      where t.tick_queue = q.queue_id order by t.tick_queue desc, t.tick_id desc limit 1);
 
     if v_policy.on_full = 'pause' and v_policy.paused_at is null then
         -- One that was disabled by somebody else stays so, and is not enabled by us later.
@@ -54,12 +61,16 @@ begin
              where h.lag > coalesce(v_policy.max_lag, interval '1 hour') and h.consumer_name !~ '^\.'
         loop
             perform skyq._drop_consumer(i_queue_name, v_consumer.consumer_name);
-            update skyq.queue_policy p
-               set note = format('%s: dropped consumer "%s"', date_trunc('second', now()), v_consumer.consumer_name)
-             where p.queue_name = i_queue_name;
+            v_dropped := v_dropped || format('"%s"', v_consumer.consumer_name);
             raise warning 'Consumer "%" of queue "%" was dropped: % behind, it held back the rotation',
                   v_consumer.consumer_name, i_queue_name, date_trunc('second', v_consumer.lag);
         end loop;
+        if v_dropped <> '{}' then
+            update skyq.queue_policy p
+               set note = format('%s: dropped consumer%s %s', date_trunc('second', now()),
+                                 case when cardinality(v_dropped) > 1 then 's' end, array_to_string(v_dropped, ', '))
+             where p.queue_name = i_queue_name;
+        end if;
     end if;
     return 0;
 end;

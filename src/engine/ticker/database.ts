@@ -8,10 +8,14 @@ import { one, type Queryable } from "../../db/queryable.ts";
 import { openSql, type SqlConnection } from "../../db/sql.ts";
 import type { Target } from "../../db/target.ts";
 import { lookAtQueues, maintRetryEvents, prepareLook, type QueueLook, tickQueue } from "../../queue/pgq.ts";
+import { isMaintenanceUrgent } from "../../queue/skyq.ts";
 import { STAND_BY_MS, takeTickerLock, TICKER_CHANNEL, type WhenTaken } from "./lock.ts";
 import { runMaintenance } from "./maintenance.ts";
 import { Pace } from "./pace.ts";
 import { RestoredCheck } from "./restored.ts";
+
+/** A queue that is over its size takes three rotations to shrink; its writers may be refused until then. */
+const URGENT_MAINT_MS = 2_000;
 
 /** What was done since the last statistics line. */
 export interface TickerCounts {
@@ -77,10 +81,14 @@ export async function serveDatabase(
   options.signal.addEventListener("abort", stopAll, { once: true });
   if (options.signal.aborted) end.abort();
   const run: Run = { options, signal: end.signal, counts, onState, hasLock: false, isRestored: false };
+  let isUrgent = false;
+  const maintPeriodMs = () => isUrgent ? Math.min(URGENT_MAINT_MS, options.maintPeriodMs) : options.maintPeriodMs;
   const loops = [
     tickLoop(run),
-    periodically(run, "maintenance", () => options.maintPeriodMs, async (db) => {
+    periodically(run, "maintenance", maintPeriodMs, async (db) => {
+      isUrgent = false;
       counts.maint += await runMaintenance(db, options.log, () => db.isClosed || end.signal.aborted);
+      if (!end.signal.aborted) isUrgent = await isMaintenanceUrgent(db);
     }),
     periodically(run, "retry", () => options.retryPeriodMs, async (db) => {
       for (let moved = 1; moved > 0 && !end.signal.aborted;) counts.retry += moved = await maintRetryEvents(db);

@@ -300,7 +300,9 @@ describe("limits of a queue", () => {
     await ok("consumer seek db.ini mail late newest");
     await maintain();
     expect((await objects("consumer list db.ini")).map((row) => row.consumer_name)).toEqual(["late"]);
-    expect((await database.sql("select note from skyq.queue_policy")).trim()).toContain('dropped consumer "twin"');
+    expect((await database.sql("select note from skyq.queue_policy")).trim()).toContain(
+      'dropped consumers "early", "twin"',
+    );
   });
 
   it("go with their queue", async () => {

@@ -204,14 +204,43 @@ describe("the ticker of one database", () => {
     await waitFor(async () => (await database.sql(sleepers)).trim() === "0", { what: "the server to be rid of it" });
   });
 
+  it("shrinks a queue that is over its size without waiting for its periods, and lets it take events again", async () => {
+    await database.sql(`
+      update pgq.queue set queue_extra_maint = null where queue_name = 'q';
+      select pgq.create_queue('full'), pgq.register_consumer('full', 'reader');
+      select skyq.set_queue_policy('full', 'max_size', '200kB'), skyq.set_queue_policy('full', 'on_full', 'pause');
+      select pgq.insert_event('full', 't', repeat('x', 100)) from generate_series(1, 3000)`);
+    // Rounds of maintenance are an hour apart, rotations two, ticks of an idle queue a minute.
+    await Running.one(database, "fail", { maintPeriodMs: 3_600_000 }).ready();
+    const isRefusing = async () =>
+      (await database.sql("select queue_disable_insert from pgq.queue where queue_name = 'full'")).trim() === "t";
+    await waitFor(isRefusing, { what: "the queue to refuse events" });
+    const reader = setInterval(
+      () => void database.sql(`select pgq.finish_batch(b) from pgq.next_batch('full', 'reader') b where b is not null`),
+      200,
+    );
+    try {
+      await waitFor(async () => !await isRefusing(), { what: "the queue to take events again", timeoutMs: 60_000 });
+    } finally {
+      clearInterval(reader);
+    }
+    await database.sql("select pgq.drop_queue('full', true)");
+  });
+
   it("puts events that were to be retried back into their queue", async () => {
     await database.sql("update pgq.queue set queue_extra_maint = null where queue_name = 'q'");
     await Running.one(database, "fail").ready();
     await database.sql("select pgq.register_consumer('q', 'c')");
     await latencyMs(database, "q");
+    // The event's batch need not be the first: ticks come without events too.
     await database.sql(`
-      select pgq.batch_retry(pgq.next_batch('q', 'c'), 0);
-      select pgq.finish_batch(sub_batch) from pgq.subscription`);
+      do $$ declare v_batch bigint; begin
+        loop
+          v_batch := pgq.next_batch('q', 'c');
+          exit when v_batch is null;
+          perform pgq.batch_retry(v_batch, 0), pgq.finish_batch(v_batch);
+        end loop;
+      end $$`);
     await waitFor(
       async () => (await database.sql("select count(*) from pgq.event_template where ev_retry = 1")).trim() === "1",
       {
