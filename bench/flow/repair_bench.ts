@@ -5,7 +5,8 @@
  * Two million rows on both sides, a third of a thousand each changed, missing and extra on the subscriber. How long
  * compare and repair take, beside the time of just reading both sides in key order at once (two COPY … ORDER BY whose
  * bytes nobody looks at), and beside Londiste 3 where its programs are installed, on the same rows and servers. All take
- * turns; times are of whole processes, with their start, the lock and the tick. Prints a Markdown table.
+ * turns; times are of whole processes, with their start, the lock and the tick: once with short pauses of ticker and
+ * replay for both, once with what each has when nobody sets anything. Prints a Markdown table.
  */
 import { parseArgs } from "node:util";
 import { join } from "node:path";
@@ -25,13 +26,19 @@ interface Size {
   readonly rowCount: number;
   readonly rounds: number;
   readonly fsync: boolean;
+  readonly pauses: readonly Pauses[];
 }
 
-const FULL: Size = { rowCount: 2_000_000, rounds: 3, fsync: true };
-const SMOKE: Size = { rowCount: 3_000, rounds: 1, fsync: false };
+const FULL: Size = { rowCount: 2_000_000, rounds: 3, fsync: true, pauses: ["short", "default"] };
+const SMOKE: Size = { rowCount: 3_000, rounds: 1, fsync: false, pauses: ["short"] };
 /** Differences of each kind. */
 const EACH = 333;
 const LIMIT_MS = 600_000;
+
+/** Pauses of ticker, replay and queue: a tenth of a second, or what comes with the program. */
+type Pauses = "short" | "default";
+/** Stands behind what was run with the program's own. */
+const AS_INSTALLED = ", own pauses";
 
 interface Measured {
   readonly what: string;
@@ -149,11 +156,16 @@ async function expectEqual(sides: Sides, who: string): Promise<void> {
 }
 
 /** skyq's part. */
-async function ofSkyq(size: Size, clusters: BenchPair, round: number): Promise<Measured[]> {
-  await using sides = await Sides.create(clusters, `repair_skyq_${round}`);
+async function ofSkyq(size: Size, clusters: BenchPair, round: number, pauses: Pauses): Promise<Measured[]> {
+  await using sides = await Sides.create(clusters, `repair_skyq_${round}_${pauses}`);
   await fill(sides, size.rowCount);
-  await using job = new Job({ provider: sides.provider.database, subscriber: sides.subscriber.database });
+  await using job = new Job({
+    provider: sides.provider.database,
+    subscriber: sides.subscriber.database,
+    settings: pauses === "short" ? {} : { loop_delay: "1" },
+  });
   await job.install();
+  if (pauses === "default") await sides.provider.sql`select pgq.set_queue_config('q', 'ticker_max_lag', '3 seconds')`;
   await job.run("provider", "add", "conf.ini", "t8");
   await job.run("subscriber", "add", "conf.ini", "t8", "--expect-sync");
   job.startReplay();
@@ -163,16 +175,19 @@ async function ofSkyq(size: Size, clusters: BenchPair, round: number): Promise<M
   const run = async (what: string, exits: number[], ...args: string[]) =>
     void results.push(await skyqRun(job, clusters, what, exits, ...args));
   results.push(await readBoth(sides, clusters));
-  await run("skyq compare, equal", [0], "compare", "conf.ini", "t8", "--method=stream");
-  await run("skyq compare, equal, hashes", [0], "compare", "conf.ini", "t8", "--method=hash");
+  if (pauses === "short") {
+    await run("skyq compare, equal", [0], "compare", "conf.ini", "t8", "--method=stream");
+    await run("skyq compare, equal, hashes", [0], "compare", "conf.ini", "t8", "--method=hash");
+  }
   await diverge(sides, size.rowCount);
   results.push(await readBoth(sides, clusters));
-  await run("skyq compare", [3], "compare", "conf.ini", "t8");
-  await run("skyq repair (fix file)", [3], "repair", "conf.ini", "t8");
-  await run("skyq repair --apply", [0], "repair", "conf.ini", "t8", "--apply");
+  const how = pauses === "short" ? "" : AS_INSTALLED;
+  await run(`skyq compare${how}`, [3], "compare", "conf.ini", "t8");
+  await run(`skyq repair (fix file)${how}`, [3], "repair", "conf.ini", "t8");
+  await run(`skyq repair --apply${how}`, [0], "repair", "conf.ini", "t8", "--apply");
   results.push(await readBoth(sides, clusters));
   await expectEqual(sides, "skyq repair --apply");
-  if (round === 0) await overSlowPath(sides);
+  if (round === 0 && pauses === "short") await overSlowPath(sides);
   return results;
 }
 
@@ -202,18 +217,19 @@ async function overSlowPath(sides: Sides): Promise<void> {
 }
 
 /** Londiste's part. */
-async function ofLondiste(size: Size, clusters: BenchPair, round: number): Promise<Measured[]> {
-  await using sides = await Sides.create(clusters, `repair_londiste_${round}`);
+async function ofLondiste(size: Size, clusters: BenchPair, round: number, pauses: Pauses): Promise<Measured[]> {
+  await using sides = await Sides.create(clusters, `repair_londiste_${round}_${pauses}`);
   await fill(sides, size.rowCount);
-  await using londiste = await Londiste.start(sides);
+  await using londiste = await Londiste.start(sides, pauses);
   await sides.settle();
   await diverge(sides, size.rowCount);
   const run = (what: string, exits: number[], ...args: string[]) =>
     watched(what, clusters, () => londiste.spawn("sub.ini", ...args), exits);
+  const how = pauses === "short" ? "" : AS_INSTALLED;
   return [
-    await run("londiste compare", [0, 1], "compare", "t8"),
-    await run("londiste repair (fix file)", [0], "repair", "t8"),
-    await run("londiste repair --apply", [0], "repair", "t8", "--apply"),
+    await run(`londiste compare${how}`, [0, 1], "compare", "t8"),
+    await run(`londiste repair (fix file)${how}`, [0], "repair", "t8"),
+    await run(`londiste repair --apply${how}`, [0], "repair", "t8", "--apply"),
   ];
 }
 
@@ -238,21 +254,26 @@ class Londiste implements AsyncDisposable {
     );
   }
 
-  static async start(sides: Sides): Promise<Londiste> {
+  static async start(sides: Sides, pauses: Pauses): Promise<Londiste> {
     const dir = Deno.makeTempDirSync({ prefix: "skyq-bench-" });
     const londiste = new Londiste(dir);
     const { provider, subscriber } = sides;
+    const short = (line: string) => pauses === "short" ? line : "";
     const config = (name: string, job: string, dsn: string) =>
       Deno.writeTextFileSync(
         join(dir, name),
-        `[londiste]\njob_name = ${job}\ndb = ${dsn}\nqueue_name = q\nloop_delay = 0.1\nlogfile = ${dir}/${job}.log\npidfile = ${dir}/${job}.pid\n`,
+        `[londiste]\njob_name = ${job}\ndb = ${dsn}\nqueue_name = q\n${
+          short("loop_delay = 0.1\n")
+        }logfile = ${dir}/${job}.log\npidfile = ${dir}/${job}.pid\n`,
       );
     config("root.ini", "root", provider.database.dsn());
     config("sub.ini", "sub", subscriber.database.dsn());
     const { host, port, superuser } = provider.database.cluster;
     Deno.writeTextFileSync(
       join(dir, "pgqd.ini"),
-      `[pgqd]\nbase_connstr = host=${host} port=${port} user=${superuser}\ndatabase_list = ${provider.database.name}\nticker_period = 0.1\npidfile = ${dir}/pgqd.pid\n`,
+      `[pgqd]\nbase_connstr = host=${host} port=${port} user=${superuser}\ndatabase_list = ${provider.database.name}\n${
+        short("ticker_period = 0.1\n")
+      }pidfile = ${dir}/pgqd.pid\n`,
     );
     try {
       await londiste.run("root.ini", "create-root", "root", provider.database.dsn());
@@ -263,7 +284,9 @@ class Londiste implements AsyncDisposable {
         subscriber.database.dsn(),
         `--provider=${provider.database.dsn()}`,
       );
-      await provider.sql`select pgq.set_queue_config('q', 'ticker_max_lag', '200 milliseconds')`;
+      if (pauses === "short") {
+        await provider.sql`select pgq.set_queue_config('q', 'ticker_max_lag', '200 milliseconds')`;
+      }
       londiste.#daemons.push(londiste.#start("pgqd", "pgqd.ini"));
       for (const name of ["root.ini", "sub.ini"]) londiste.#daemons.push(londiste.spawn(name, "worker"));
       await londiste.run("root.ini", "add-table", "t8");
@@ -359,8 +382,9 @@ async function run(size: Size, { withLondiste }: { withLondiste: boolean }): Pro
   const results: Measured[] = [];
   for (let round = 0; round < size.rounds; round++) {
     const parts = [ofSkyq, ...(withLondiste && Londiste.isInstalled() ? [ofLondiste] : [])];
-    for (const part of round % 2 === 0 ? parts : parts.toReversed()) {
-      const measured = await part(size, clusters, round);
+    const turns = parts.flatMap((part) => size.pauses.map((pauses) => [part, pauses] as const));
+    for (const [part, pauses] of round % 2 === 0 ? turns : turns.toReversed()) {
+      const measured = await part(size, clusters, round, pauses);
       results.push(...measured);
       for (const { what, seconds, cpuS, serverCpuS, peakMb, foreignCores } of measured) {
         console.log(
