@@ -99,7 +99,7 @@ export const KEYS = {
     samples: EVERYWHERE,
   },
   log_count: { kind: "int", default: 3, help: "how many rotated log files are kept", min: 0, samples: EVERYWHERE },
-  loop_delay: { kind: "duration", default: 1, help: "pause when there was nothing to do", samples: EVERYWHERE },
+  loop_delay: { kind: "duration", default: 1, help: "longest pause when there was nothing to do", samples: EVERYWHERE },
   connection_lifetime: {
     kind: "duration",
     default: 1200,

@@ -287,9 +287,19 @@ export async function batchRetry(db: Queryable, batchId: bigint, seconds: number
   return (await one<{ count: number }>(db, "select pgq.batch_retry($1, $2::int4) as count", [batchId, seconds])).count;
 }
 
-/** pgq.ticker(queue): a tick if it is time. @returns its id, null when it is not time yet */
+/** Whoever waits for batches listens here: the payload is the queue that was ticked, empty if its name is too long. */
+export const TICK_CHANNEL = "skyq_tick";
+
+/** pgq.ticker(queue): a tick if it is time, told on `TICK_CHANNEL`. @returns its id, null when it is not time yet */
 export async function tickQueue(db: Queryable, queue: string): Promise<bigint | null> {
-  return (await one<{ tick: bigint | null }>(db, "select pgq.ticker($1) as tick", [queue])).tick;
+  const { tick } = await one<{ tick: bigint | null }>(
+    db,
+    `select t.tick, case when t.tick is not null then pg_catalog.pg_notify('${TICK_CHANNEL}',
+                         case when pg_catalog.octet_length($1) < 8000 then $1 else '' end)::text end
+       from (select pgq.ticker($1) as tick) t`,
+    [queue],
+  );
+  return tick;
 }
 
 export interface QueueLook {

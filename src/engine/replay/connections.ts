@@ -1,5 +1,5 @@
 import type { Target } from "../../db/target.ts";
-import { WireConnection } from "../../db/wire/connection.ts";
+import { WireConnection, type WireOptions } from "../../db/wire/connection.ts";
 
 /**
  * A server that cannot reach its client any more keeps the session, and with it our lock and position, until it
@@ -20,7 +20,7 @@ const PORTABLE_TEXT = { timezone: "UTC", lc_monetary: "C" } as const;
 /** Connects to the provider for reading batches and rows. */
 export function openProvider(
   target: Target,
-  options: { applicationName: string; signal: AbortSignal },
+  options: Pick<WireOptions, "signal" | "onNotification"> & { applicationName: string },
 ): Promise<WireConnection> {
   return WireConnection.connect(target, {
     ...options,

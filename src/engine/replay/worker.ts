@@ -34,6 +34,7 @@ import { Plans } from "./plan.ts";
 import { forgetRefusals, tablesSetAside } from "./quarantine.ts";
 import type { ErrorPolicy } from "./refusal.ts";
 import { parseSnapshot, seesAllOf } from "./snapshot.ts";
+import { TickBell } from "./tick_bell.ts";
 
 /** How often a replay that waits for a copy looks again. */
 const HANDOVER_POLL_MS = 50;
@@ -83,6 +84,7 @@ export interface ReplayOptions {
 export async function runReplay(options: ReplayOptions): Promise<void> {
   const { log, signal } = options;
   const backoff = new Backoff(1_000, options.errorPauseMaxMs);
+  const bell = new TickBell(options.queue);
   const copies = new CopyManager(options, (table, error) => noteCopyError(options, table, error));
   let session: ReplaySession | null = null;
   let isReady = false;
@@ -90,10 +92,11 @@ export async function runReplay(options: ReplayOptions): Promise<void> {
     while (!signal.aborted) {
       try {
         if (session === null) {
-          session = await ReplaySession.open(options, copies);
+          session = await ReplaySession.open(options, copies, bell);
           if (!isReady) await options.ready();
           isReady = true;
         }
+        bell.reset();
         const moved = await session.step();
         if (moved) backoff.reset();
         if (session.isOutdated) {
@@ -101,7 +104,7 @@ export async function runReplay(options: ReplayOptions): Promise<void> {
           await session.close();
           session = null;
         }
-        if (!moved) await sleep(options.loopDelayMs, signal);
+        if (!moved) await bell.pause(options.loopDelayMs, signal);
       } catch (error) {
         if (signal.aborted && isConnectionFault(error)) break;
         const failed = session;
@@ -164,10 +167,14 @@ class ReplaySession {
     this.#reloadCount = options.reloadCount;
   }
 
-  static async open(options: ReplayOptions, copies: CopyManager): Promise<ReplaySession> {
+  static async open(options: ReplayOptions, copies: CopyManager, bell: TickBell): Promise<ReplaySession> {
     const { queue, worker, log, signal, lockTimeoutMs } = options;
     const applicationName = `skyq replay ${worker}`;
-    const provider = await openProvider(options.provider, { applicationName, signal });
+    const provider = await openProvider(options.provider, {
+      applicationName,
+      signal,
+      onNotification: (notification) => bell.hear(notification),
+    });
     let subscriber: WireConnection | null = null;
     try {
       const opened = await openSubscriber(options.subscriber, { applicationName, signal, lockTimeoutMs });
@@ -198,6 +205,7 @@ class ReplaySession {
         systemEvents: true,
       });
       await session.#begin();
+      await bell.listen(provider);
       return session;
     } catch (error) {
       provider.destroy();
