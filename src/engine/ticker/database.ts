@@ -3,13 +3,14 @@
 
 import { messageOf, SkyqError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
-import { Backoff, sleep } from "../../base/time.ts";
+import { AtMostEvery, Backoff, sleep } from "../../base/time.ts";
 import { one, type Queryable } from "../../db/queryable.ts";
 import { openSql, type SqlConnection } from "../../db/sql.ts";
 import type { Target } from "../../db/target.ts";
 import { lookAtQueues, maintRetryEvents, prepareLook, type QueueLook, tickQueue } from "../../queue/pgq.ts";
 import { isMaintenanceUrgent } from "../../queue/skyq.ts";
-import { STAND_BY_MS, takeTickerLock, TICKER_CHANNEL, type WhenTaken } from "./lock.ts";
+import { queueGrant } from "../queue_admin/names.ts";
+import { STAND_BY_MS, takeTickerLock, TICKER_CHANNEL, tickerLockHolder, type WhenTaken } from "./lock.ts";
 import { runMaintenance } from "./maintenance.ts";
 import { Pace } from "./pace.ts";
 import { RestoredCheck } from "./restored.ts";
@@ -59,6 +60,7 @@ interface Run {
   readonly options: DatabaseOptions;
   readonly signal: AbortSignal;
   readonly counts: TickerCounts;
+  readonly telling: Telling;
   readonly onState: (state: DatabaseState) => Promise<void> | void;
   hasLock: boolean;
   /** Queues of a restored database are not all fit to be ticked: maintenance and retry write events as well. */
@@ -80,7 +82,15 @@ export async function serveDatabase(
   const stopAll = () => end.abort();
   options.signal.addEventListener("abort", stopAll, { once: true });
   if (options.signal.aborted) end.abort();
-  const run: Run = { options, signal: end.signal, counts, onState, hasLock: false, isRestored: false };
+  const run: Run = {
+    options,
+    signal: end.signal,
+    counts,
+    telling: new Telling(options),
+    onState,
+    hasLock: false,
+    isRestored: false,
+  };
   let isUrgent = false;
   const maintPeriodMs = () => isUrgent ? Math.min(URGENT_MAINT_MS, options.maintPeriodMs) : options.maintPeriodMs;
   const loops = [
@@ -157,13 +167,16 @@ async function openSession(run: Run): Promise<Session | null> {
   const db = await openSql(options.target, {
     applicationName: "skyq ticker",
     lockTimeoutMs: options.lockTimeoutMs,
-    onNotice: (notice) => tellWarning(options.log, notice),
+    onNotice: run.telling.notice,
   });
   try {
     const reason = await unfitness(db);
     if (reason !== null) {
-      if (options.whenUnfit !== "wait") throw reason;
-      options.log.debug(reason.message);
+      // Beside a replay somebody else may be the one who ticks, and one of a cluster's databases may be another's.
+      const isOthers = reason.fault === "privilege" && options.whenUnfit !== "fail";
+      if (options.whenUnfit !== "wait" && !isOthers) throw reason;
+      if (isOthers && await tickerLockHolder(db) === null) run.telling.lack(reason);
+      else options.log.debug(reason.message);
       await db.close();
       await run.onState("unfit");
       await sleep(options.checkPeriodMs, signal);
@@ -193,14 +206,50 @@ async function unfitness(db: Queryable): Promise<SkyqError | null> {
   }
   const { version } = await one<{ version: string | null }>(db, "select pgq.version()::text as version");
   // A script's install of the original may know no version; its functions are those of 3.x by name.
-  if (version === null || version >= "3") return null;
-  return new SkyqError("not-installed", `Cannot tick: schema pgq is version ${version}`, {
-    hint: "PgQ 3 or newer is needed; upgrade it first.",
+  if (version !== null && version < "3") {
+    return new SkyqError("not-installed", `Cannot tick: schema pgq is version ${version}`, {
+      hint: "PgQ 3 or newer is needed; upgrade it first.",
+    });
+  }
+  const missing = await missingRights(db);
+  if (missing.length === 0) return null;
+  return new SkyqError("privilege", `Cannot tick: this role may not call ${missing.join(", ")}`, {
+    hint: await queueGrant(db),
   });
 }
 
-function tellWarning(log: Logger, notice: { severity: string; message: string }): void {
-  if (notice.severity === "WARNING") log.warning(notice.message);
+/** Functions that a ticker calls and this role may not; one who lacks them must not keep others from ticking. */
+async function missingRights(db: Queryable): Promise<string[]> {
+  const rows = await db.query<{ name: string }>(
+    `select p.oid::pg_catalog.regprocedure::text as name
+       from pg_catalog.pg_proc p
+      where p.oid in (pg_catalog.to_regprocedure('pgq.ticker(text)'), pg_catalog.to_regprocedure('pgq.maint_operations()'),
+                      pg_catalog.to_regprocedure('pgq.maint_retry_events()'))
+        and not pg_catalog.has_function_privilege(p.oid, 'execute')
+      order by 1`,
+  );
+  return rows.map((row) => row.name);
+}
+
+/** What is said of a database without end is said once a minute, whatever numbers are in it. */
+class Telling {
+  readonly #told = new AtMostEvery(60_000);
+  readonly #lacking = new AtMostEvery(3_600_000);
+
+  constructor(readonly options: DatabaseOptions) {}
+
+  warning(text: string): void {
+    if (this.#told.allows(text.replace(/\d+/g, ""))) this.options.log.warning(text);
+  }
+
+  lack(reason: SkyqError): void {
+    if (this.#lacking.allows(reason.message)) this.options.log.warning(`${reason.message}\nhint: ${reason.hint}`);
+  }
+
+  /** For `onNotice`. */
+  notice = ({ severity, message }: { severity: string; message: string }): void => {
+    if (severity === "WARNING") this.warning(message);
+  };
 }
 
 /** The connection that holds the lock. */
@@ -307,7 +356,7 @@ async function periodically(
       db = await openSql(options.target, {
         applicationName: `skyq ticker ${name}`,
         lockTimeoutMs: options.lockTimeoutMs,
-        onNotice: (notice) => tellWarning(options.log, notice),
+        onNotice: run.telling.notice,
       });
       if (signal.aborted) break;
       signal.addEventListener("abort", cancel, { once: true });

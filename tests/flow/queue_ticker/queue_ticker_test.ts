@@ -151,6 +151,34 @@ describe("the ticker of one database", () => {
     await latencyMs(database, "q");
   });
 
+  it("does not keep others from ticking when it may not tick itself", async () => {
+    const role = `idler_${database.name}`;
+    await database.sql(`create role ${role} login`);
+    try {
+      const target = parseTarget(database.dsn(role));
+      const alone = Running.one(database, "fail", { target });
+      await waitFor(() => alone.error !== null, { what: "the ticker to end" });
+      const { fault, message, hint } = alone.error as SkyqError;
+      expect([fault, message.includes("may not call pgq.maint_operations()"), hint]).toEqual([
+        "privilege",
+        true,
+        expect.stringContaining(`GRANT pgq_admin TO ${role};`),
+      ]);
+      // Beside a replay, or in a cluster, it waits, says so once, and lets others have the lock.
+      const beside = Running.one(database, "stand-by", { target });
+      await waitFor(() => beside.log.length > 0, { what: "the log to tell" });
+      await Running.one(database, "fail").ready();
+      expect(await latencyMs(database, "q")).toBeLessThan(5_000);
+      expect(beside.log).toEqual([expect.stringMatching(/may not call[^]*GRANT pgq_admin/)]);
+      await running.pop()!.stop();
+      await database.sql(`grant pgq_admin to ${role}`);
+      await beside.ready();
+    } finally {
+      await Promise.all(running.splice(0).map((each) => each.stop()));
+      await database.sql(`drop owned by ${role}; drop role ${role}`);
+    }
+  });
+
   it("comes back after its connection was cut", async () => {
     const ticker = await Running.one(database, "fail").ready();
     await database.sql(
