@@ -1,6 +1,7 @@
 import { defineCommand } from "../cli/command.ts";
 import { upgradeQueues } from "../db/pgq_2_1.ts";
-import { withQueues } from "./_database.ts";
+import { requireAnyPgq } from "../engine/queue_admin/names.ts";
+import { withDatabase } from "./_database.ts";
 
 export const queueUpgrade = defineCommand({
   name: "queue upgrade",
@@ -12,7 +13,10 @@ export const queueUpgrade = defineCommand({
   config: "database",
   options: { json: { kind: "flag", help: "one JSON object per line" } },
   async run(ctx, options) {
-    const { schemas } = await withQueues(ctx, (db) => upgradeQueues(db, ctx.log));
+    const { schemas } = await withDatabase(ctx, async (db) => {
+      await requireAnyPgq(db);
+      return await upgradeQueues(db, ctx.log);
+    });
     ctx.out.table(["name", "state", "migrations"], schemas, options);
   },
 });

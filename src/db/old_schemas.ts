@@ -41,7 +41,7 @@ export const MISSING_OF_PGQ = `array(
 export function incompletePgq(act: string, missing: readonly string[]): SkyqError {
   const more = missing.length > 3 ? ` and ${missing.length - 3} more` : "";
   return new SkyqError("not-installed", `${act}: schema pgq lacks ${missing.slice(0, 3).join(", ")}${more}`, {
-    hint: "It is no PgQ, or a part of one: restore it whole, drop it (its events are lost), or name another database.",
+    hint: "It is no PgQ, or a part of one: restore it whole, or name another database.",
     facts: { missing: [...missing] },
   });
 }

@@ -4,6 +4,7 @@ import { createInterface } from "node:readline";
 import process from "node:process";
 import { messageOf, SkyqError } from "../../base/errors.ts";
 import { redactSecrets } from "../../base/file_log.ts";
+import { requirePgq } from "../queue_admin/names.ts";
 import { completions } from "./completion.ts";
 import { matchPattern } from "./grammar.ts";
 import { lex, splitStatements, type Statement } from "./lexer.ts";
@@ -25,7 +26,7 @@ async function runStatement(session: ConsoleSession, { text, tokens }: Statement
   if (isBackslash(text)) return await runBackslash(session, text);
   for (const { pattern, run } of STATEMENTS) {
     const values = matchPattern(pattern, tokens);
-    if (values !== null) return await run(session, values);
+    if (values !== null) return await withQueues(session, run(session, values));
   }
   const words = tokens.map(({ value }) => value);
   if (words[0] === "copy" && (words.includes("stdin") || words.includes("stdout"))) {
@@ -36,6 +37,17 @@ async function runStatement(session: ConsoleSession, { text, tokens }: Statement
   const result = await session.db.typed(text);
   if (result.columns.length > 0) session.printer.rows(result);
   else session.printer.line(result.command ?? "");
+}
+
+/** Where a function or table of the queues was not found the database may have none, or old ones. */
+async function withQueues(session: ConsoleSession, work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    const isMissing = error instanceof SkyqError && /^(42883|42703|42P01|3F000)$/.test(error.sqlstate ?? "");
+    if (isMissing && !session.db.isClosed) await requirePgq(session.db, "Cannot run the statement");
+    throw error;
+  }
 }
 
 /** A command of psql: fingers type them. */

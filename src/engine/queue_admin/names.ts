@@ -3,22 +3,35 @@
 import { SkyqError } from "../../base/errors.ts";
 import { didYouMean } from "../../base/nearest.ts";
 import { oneLine } from "../../base/units.ts";
-import { incompletePgq, MISSING_OF_PGQ } from "../../db/old_schemas.ts";
+import { incompletePgq, isPgq2, MISSING_OF_PGQ } from "../../db/old_schemas.ts";
 import { one, type Queryable } from "../../db/queryable.ts";
 import { type ConsumerState, consumerStates, queueInfo } from "../../queue/pgq.ts";
 import { hasSkyq } from "../../queue/skyq.ts";
 
-/** @throws {SkyqError} `not-installed` when the database has no queues at all, or not all that belongs to them */
-export async function requirePgq(db: Queryable): Promise<void> {
+/**
+ * @param act what cannot be done otherwise
+ * @throws {SkyqError} `not-installed` when the database has no queues at all, not all that belongs to them, or those of 2.1
+ */
+export async function requirePgq(db: Queryable, act = "Cannot look at queues"): Promise<void> {
   const { there, missing } = await one<{ there: boolean; missing: string[] }>(
     db,
     `select to_regclass('pgq.queue') is not null as there, ${MISSING_OF_PGQ} as missing`,
   );
+  if (await isPgq2(db)) {
+    throw new SkyqError("not-installed", `${act}: schema pgq is that of PgQ 2.1`, {
+      hint: "`skyq queue upgrade CONFIG` brings it to 3.5; its queues, consumers and events stay.",
+    });
+  }
   if (there && missing.length === 0) return;
-  if (there) throw incompletePgq("Cannot look at queues", missing);
-  throw new SkyqError("not-installed", "Cannot look at queues: the database has no schema pgq", {
+  if (there) throw incompletePgq(act, missing);
+  throw new SkyqError("not-installed", `${act}: the database has no schema pgq`, {
     hint: "Run `skyq queue install` first, or name another database.",
   });
+}
+
+/** What is to be upgraded may be of any age. @throws {SkyqError} `not-installed` when there is nothing */
+export async function requireAnyPgq(db: Queryable): Promise<void> {
+  if (!await isPgq2(db)) await requirePgq(db, "Cannot upgrade schemas");
 }
 
 /** @throws {SkyqError} `not-installed` where limits and dead letters are needed and schema skyq is missing or old */

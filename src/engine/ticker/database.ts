@@ -9,7 +9,7 @@ import { openSql, type SqlConnection } from "../../db/sql.ts";
 import type { Target } from "../../db/target.ts";
 import { lookAtQueues, maintRetryEvents, prepareLook, type QueueLook, tickQueue } from "../../queue/pgq.ts";
 import { isMaintenanceUrgent } from "../../queue/skyq.ts";
-import { queueGrant } from "../queue_admin/names.ts";
+import { queueGrant, requirePgq } from "../queue_admin/names.ts";
 import { STAND_BY_MS, takeTickerLock, TICKER_CHANNEL, tickerLockHolder, type WhenTaken } from "./lock.ts";
 import { runMaintenance } from "./maintenance.ts";
 import { Pace } from "./pace.ts";
@@ -200,9 +200,12 @@ async function unfitness(db: Queryable): Promise<SkyqError | null> {
     "select pg_catalog.to_regprocedure('pgq.ticker(text)') is not null as installed",
   );
   if (!installed) {
-    return new SkyqError("not-installed", "Cannot tick: the database has no schema pgq", {
-      hint: "Run `skyq provider install` (or `skyq queue install`) first.",
-    });
+    try {
+      await requirePgq(db, "Cannot tick");
+    } catch (error) {
+      if (error instanceof SkyqError && error.fault === "not-installed") return error;
+      throw error;
+    }
   }
   const { version } = await one<{ version: string | null }>(db, "select pgq.version()::text as version");
   // A script's install of the original may know no version; its functions are those of 3.x by name.

@@ -1,10 +1,12 @@
 /** What a person at a shell gets wrong about queues, and what odd values in them look like. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { lendDatabases, type LentDatabase } from "../../harness/pair.ts";
+import pgq21 from "../upgrade_londiste2/pgq_2_1.sql" with { type: "text" };
 import { skyq, type SkyqResult } from "../../harness/process.ts";
 
 let database: LentDatabase;
 let half: LentDatabase;
+let old: LentDatabase;
 let dir: string;
 
 const run = (line: string, ...more: string[]): Promise<SkyqResult> => skyq([...line.split(" "), ...more], { cwd: dir });
@@ -22,10 +24,11 @@ async function refused(line: string, ...more: string[]): Promise<[number, string
 }
 
 beforeAll(async () => {
-  [database, half] = await lendDatabases(2) as [LentDatabase, LentDatabase];
+  [database, half, old] = await lendDatabases(3) as [LentDatabase, LentDatabase, LentDatabase];
   dir = Deno.makeTempDirSync({ prefix: "skyq-queue-" });
   Deno.writeTextFileSync(`${dir}/db.ini`, `[queue]\ndb = ${database.dsn()}\n`);
   Deno.writeTextFileSync(`${dir}/half.ini`, `[queue]\ndb = ${half.dsn()}\n`);
+  Deno.writeTextFileSync(`${dir}/old.ini`, `[queue]\ndb = ${old.dsn()}\n`);
   await ok("queue install db.ini");
   await ok("queue create db.ini mail");
   await ok("consumer register db.ini mail c");
@@ -154,10 +157,28 @@ describe("subconsumers", () => {
   });
 });
 
+describe("a schema of PgQ 2.1", () => {
+  it("is named by every command, with what makes it 3.5; upgrade does that", async () => {
+    await old.sql(`${pgq21}
+      select pgq.create_queue('q'), pgq.register_consumer('q', 'c')`);
+    for (const line of ["queue list", "queue status", "consumer list", "failed list", "ticker"]) {
+      const [code, text] = await refused(`${line} old.ini`);
+      expect([line, code]).toEqual([line, 1]);
+      expect(text).toMatch(/schema pgq is that of PgQ 2\.1\nhint: `skyq queue upgrade/);
+    }
+    expect(await refused("console old.ini -c", "show queue")).toEqual([
+      1,
+      expect.stringContaining("Cannot run the statement: schema pgq is that of PgQ 2.1"),
+    ]);
+    await ok("queue upgrade old.ini");
+    expect(await ok("queue list old.ini")).toMatch(/^q +0\/3/m);
+  });
+});
+
 describe("half an installation", () => {
   it("is refused by every command, which names what is missing", async () => {
     await half.sql("create schema pgq; create table pgq.queue (queue_id int4)");
-    for (const line of ["queue list", "queue status", "consumer list", "queue install", "queue upgrade"]) {
+    for (const line of ["queue list", "queue status", "consumer list", "queue install", "queue upgrade", "ticker"]) {
       const [code, text] = await refused(`${line} half.ini`);
       expect([line, code]).toEqual([line, 1]);
       expect(text).toMatch(/schema pgq lacks pgq\.consumer, pgq\.event_template, pgq\.retry_queue and \d+ more/);
@@ -166,6 +187,7 @@ describe("half an installation", () => {
       "0",
     );
     await half.sql("drop schema pgq cascade; create schema pgq");
+    expect((await refused("console half.ini -c", "create queue x"))[1]).toContain("the database has no schema pgq");
     await ok("queue install half.ini");
     expect(await ok("queue list half.ini")).toBe("");
   });
