@@ -17,7 +17,7 @@ import { type Catalogs, type Chosen, namedTables, replicatedTables } from "../en
 import { Pace, parseRate, type Rate } from "../engine/repair/pace.ts";
 import { ResumeFile } from "../engine/repair/resume.ts";
 import { exitOf, REPORT_COLUMNS, reportJson, reportRow, type TableReport } from "../engine/repair/report.ts";
-import { lagSeconds } from "../engine/repair/sync.ts";
+import { bothOpened, lagSeconds } from "../engine/repair/sync.ts";
 import type { TableOptions } from "../engine/repair/table.ts";
 import { providerTarget, subscriberTarget, toMs } from "./_targets.ts";
 
@@ -203,28 +203,28 @@ function pairOf(ctx: CommandContext, options: SharedOptions): Pair {
 
 /** Sessions of the data path's kind, as all others here: one library less in memory. */
 async function withBoth<T>(ctx: CommandContext, pair: Pair, work: (catalogs: Catalogs) => Promise<T>): Promise<T> {
-  const opened: WireConnection[] = [];
-  const open = async (target: Target): Promise<Queryable> => {
-    const connection = await WireConnection.connect(target, {
-      applicationName: `skyq ${ctx.commandName}`,
-      lockTimeoutMs: toMs(ctx.config.get("lock_timeout")),
-      statementTimeoutMs: toMs(ctx.config.get("statement_timeout")),
-      onNotice: (notice) => ctx.log.debug(notice.message),
-    });
-    opened.push(connection);
-    if (ctx.verbosity < 2) return connection;
-    return {
+  const [source, target] = await bothOpened(openCatalog(ctx, pair.source), openCatalog(ctx, pair.target));
+  const logged = (connection: WireConnection): Queryable =>
+    ctx.verbosity < 2 ? connection : {
       query(text, params) {
         ctx.log.debug(shortStatement(text));
         return connection.query(text, params);
       },
     };
-  };
   try {
-    return await work({ source: await open(pair.source), target: await open(pair.target) });
+    return await work({ source: logged(source), target: logged(target) });
   } finally {
-    await Promise.all(opened.map((connection) => connection.close()));
+    await Promise.all([source.close(), target.close()]);
   }
+}
+
+function openCatalog(ctx: CommandContext, target: Target): Promise<WireConnection> {
+  return WireConnection.connect(target, {
+    applicationName: `skyq ${ctx.commandName}`,
+    lockTimeoutMs: toMs(ctx.config.get("lock_timeout")),
+    statementTimeoutMs: toMs(ctx.config.get("statement_timeout")),
+    onNotice: (notice) => ctx.log.debug(notice.message),
+  });
 }
 
 async function choose(

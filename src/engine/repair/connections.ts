@@ -34,17 +34,10 @@ export function openReader(target: Target, options: SessionOptions): Promise<Wir
   });
 }
 
-/** A reader with a snapshot of now, held until the session ends: COPY and other statements see that one moment. */
-export async function openSnapshot(target: Target, options: SessionOptions): Promise<WireConnection> {
-  const reader = await openReader(target, options);
-  try {
-    const limit = reader.serverVersion >= 170_000 ? "set local transaction_timeout = 0; " : "";
-    await reader.exec(`begin isolation level repeatable read read only; ${limit}select 1`);
-    return reader;
-  } catch (error) {
-    reader.destroy();
-    throw error;
-  }
+/** Gives a reader a snapshot of now until its session ends: COPY and other statements see that one moment. */
+export async function takeSnapshot(reader: WireConnection): Promise<void> {
+  const limit = reader.serverVersion >= 170_000 ? "set local transaction_timeout = 0; " : "";
+  await reader.exec(`begin isolation level repeatable read read only; ${limit}select 1`);
 }
 
 /** How long a second look or a fix waits for a row or table that somebody else has locked. */

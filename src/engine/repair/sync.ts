@@ -18,7 +18,7 @@ import { getConsumerState } from "../../queue/pgq_node.ts";
 import { parseSnapshot, seesAllOf } from "../replay/snapshot.ts";
 import { TICKER_CHANNEL } from "../ticker/lock.ts";
 import type { SideTable } from "./layout.ts";
-import { openReader, openSnapshot, type Pair, type Replication, type SessionOptions } from "./connections.ts";
+import { openReader, type Pair, type Replication, type SessionOptions, takeSnapshot } from "./connections.ts";
 
 /** Two readers, each in a transaction with a snapshot of its own side. */
 export interface Snapshots {
@@ -34,7 +34,8 @@ export interface SyncOptions extends SessionOptions {
 
 /** How much further than the newest tick the subscriber may be behind before it is not even tried. */
 const LAG_ALLOWED_S = 10;
-const POLL_MS = 50;
+/** Soon at first: the table is locked. */
+const POLL_MS = { first: 5, most: 50 } as const;
 /** A forced tick is asked for again this often: another session's look may have used it up. */
 const ASK_AGAIN_MS = 1_000;
 
@@ -91,37 +92,35 @@ export async function syncTable(
   options: SyncOptions,
 ): Promise<Snapshots> {
   const { log } = options;
-  log.info(`Locking ${table}`);
-  const lock = await lockTable(pair, table, options);
-  const opened: WireConnection[] = [];
+  // Before the lock: connecting may take a while.
+  const [source, target] = await bothOpened(openReader(pair.source, options), openReader(pair.target, options));
+  let lock: TableLock | null = null;
   try {
+    log.info(`Locking ${table}`);
+    lock = await lockTable(pair, table, options);
     log.info(`Syncing ${table}`);
-    const watch = await openReader(pair.source, options);
-    opened.push(watch);
-    const beside = await openReader(pair.target, options);
-    opened.push(beside);
-    await waitUntilApplied({ provider: watch, subscriber: beside }, pair.replication, lock, options.signal);
-    const [source, target] = await bothOpened(
-      openSnapshot(pair.source, options),
-      openSnapshot(pair.target, options),
-    );
-    opened.push(source, target);
+    await waitUntilApplied({ provider: source, subscriber: target }, pair.replication, lock, options.signal);
+    await Promise.all([takeSnapshot(source), takeSnapshot(target)]);
     await lock.release(); // also proves that it was held until now
-    await watch.close();
-    await beside.close();
     return { source, target };
   } catch (error) {
-    for (const connection of opened) connection.destroy();
+    for (const connection of [source, target]) connection.destroy();
     throw error;
   } finally {
-    lock.drop();
+    lock?.drop();
   }
 }
 
 /** Snapshots of both sides as they are, without any lock. */
 export async function openSnapshots(pair: Pair, options: SessionOptions): Promise<Snapshots> {
-  const [source, target] = await bothOpened(openSnapshot(pair.source, options), openSnapshot(pair.target, options));
-  return { source, target };
+  const [source, target] = await bothOpened(openReader(pair.source, options), openReader(pair.target, options));
+  try {
+    await Promise.all([takeSnapshot(source), takeSnapshot(target)]);
+    return { source, target };
+  } catch (error) {
+    for (const connection of [source, target]) connection.destroy();
+    throw error;
+  }
 }
 
 /**
@@ -302,7 +301,8 @@ async function waitUntilApplied(
   );
   const isSeenBy = (snapshot: string) => seesAllOf(parseSnapshot(snapshot), locked);
   let wanted: bigint | null = null;
-  for (let askMs = -Infinity;;) {
+  let pollMs: number = POLL_MS.first;
+  for (let askMs = -Infinity;; pollMs = Math.min(POLL_MS.most, pollMs * 1.3)) {
     if (wanted === null) {
       if (performance.now() - askMs > ASK_AGAIN_MS) {
         askMs = performance.now();
@@ -324,7 +324,7 @@ async function waitUntilApplied(
           : `Consumer lagging too much, tick ${wanted} was not applied`,
       );
     }
-    if (!await sleep(POLL_MS, signal)) signal.throwIfAborted();
+    if (!await sleep(pollMs, signal)) signal.throwIfAborted();
   }
 }
 
