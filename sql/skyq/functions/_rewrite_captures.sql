@@ -5,6 +5,7 @@ declare
 begin
     -- Had an argument less: a call that leaves both to their defaults would fit the two.
     drop function if exists skyq._easy_row_expression(oid, text, text[], boolean);
+    drop function if exists skyq._slot_inserts(pgq.queue, text, text, boolean);
     for v_capture in
         select c.*
           from skyq.capture c
@@ -12,7 +13,8 @@ begin
           join pgq.queue q on q.queue_name = c.queue_name
           join pg_catalog.pg_proc p on p.pronamespace = 'skyq'::pg_catalog.regnamespace and p.proname = c.function_name
          where pg_catalog.pg_has_role(p.proowner, 'USAGE')
-           and pg_catalog.strpos(p.prosrc, 'create_capture(), form 2;') = 0
+           and pg_catalog.strpos(p.prosrc, case c.mode when 'row' then 'create_capture(), form 2;'
+                                              else 'create_capture(), form 3;' end) = 0
     loop
         perform skyq._write_capture(v_capture.queue_name, v_capture.table_oid, v_capture.trigger_args, v_capture.mode);
     end loop;

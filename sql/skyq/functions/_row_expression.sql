@@ -69,17 +69,15 @@ select case when t.separator = '&' then skyq._replacements(t.expression, t.chars
   from row_text t
 $$;
 
-create or replace function skyq._is_easy_row(i_table oid, i_row text, i_ignore text[]) returns text
+create or replace function skyq._words(i_table oid, i_row text, i_ignore text[]) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
--- Writes the condition on which skyq._easy_row_expression() is right: words of nothing but letters, digits, blanks and
--- the most frequent signs. What the session's settings do to texts is the matter of skyq._context().
+-- Writes the expression for all words of a row as one text.
+-- Returns:   null when it has none
 --
 -- A text is appended as it is, which costs less than concat(), while not so many of them are copied again and again.
-select case when count(*) = 0 then 'true'
-            else format('(%s collate pg_catalog."C") operator(pg_catalog.!~) ''[^-.0-9A-Z_a-z ,:@&]''',
-                        case when count(*) = 1 then max(w.text)
-                             else '(' || string_agg(w.text, e'\n                operator(pg_catalog.||) ' order by w.nr) || ')'
-                        end) end
+select case when count(*) = 1 then max(w.text)
+            when count(*) > 1 then '(' || string_agg(w.text, e'\n                operator(pg_catalog.||) ' order by w.nr) || ')'
+       end
   from (select min(c.nr) as nr,
                case when bool_and(c.is_appended and c.has_nulls) then
                         format('case when %1$s is null then '''' else %1$s::pg_catalog.text end', min(c.value))
@@ -90,4 +88,55 @@ select case when count(*) = 0 then 'true'
                   from skyq._row_columns(i_table, i_ignore) r
                  where r.kind = 'words') c
          group by c.is_appended, case when c.is_appended then c.nr end) w
+$$;
+
+create or replace function skyq._is_easy_row(i_table oid, i_row text, i_ignore text[]) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+-- Writes the condition on which skyq._easy_row_expression() is right: words of nothing but letters, digits, blanks and
+-- the most frequent signs. What the session's settings do to texts is the matter of skyq._context().
+select coalesce('(' || skyq._words(i_table, i_row, i_ignore)
+                || ' collate pg_catalog."C") operator(pg_catalog.!~) ''[^-.0-9A-Z_a-z ,:@&]''', 'true')
+$$;
+
+create or replace function skyq._long_statement_expression(i_table oid, i_row text) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+-- As skyq._row_expression(), where skyq._context() is the easy one, for the rows of a statement so long that only what a
+-- row reads and copies counts, not what there is to be made ready. So || joins the columns; the signs of dates are
+-- replaced in the dates, while these are few, and of the signs of words only those that the statement's hold:
+-- capture.v_has_signs says which, after a look at some rows, and a row that capture.v_easy does not fit takes the slower
+-- way.
+-- Returns:   null for tables that would gain nothing: without words, or so wide that || copies too much
+with shown as (
+    select c.nr, c.kind, c.chars, c.has_nulls, i_row || '.' || skyq._quoted(c.name) as value,
+           case when c.nr > 1 then '&' else '' end || replace(skyq._urlencode(c.name), '+', ' ') as head,
+           -- a cast of bool says true instead of t
+           format(case when c.is_text and b.type <> 'bool'::regtype then '%s::pg_catalog.text' else 'pg_catalog.concat(%s)' end,
+                  i_row || '.' || skyq._quoted(c.name)) as shown,
+           count(*) filter (where c.chars <> '') over () <= 3 as are_dates_few
+      from skyq._row_columns(i_table, '{}') c
+      join pg_attribute a on a.attrelid = i_table and a.attname = c.name
+     cross join lateral skyq._base_type(a.atttypid) b (type)
+), encoded as (
+    select s.*, case
+               when s.kind = 'words' then
+                   format('case when capture.v_has_signs then %s else %s end',
+                          skyq._replacements(s.shown, '&,:@'), skyq._replacements(s.shown, '&,'))
+               when s.kind = 'bytes' then
+                   format('''%%5cx'' operator(pg_catalog.||) pg_catalog.encode(%s, ''hex'')', s.value)
+               when s.kind = 'other' then format('pg_catalog.replace(skyq._urlencode(%s), ''+'', '' '')', s.shown)
+               when s.are_dates_few then skyq._replacements(s.shown, replace(s.chars, ' ', ''))
+               else s.shown end as text
+      from shown s
+)
+select format('case when (%s collate pg_catalog."C") operator(pg_catalog.!~) capture.v_easy then %s else %s end',
+              skyq._words(i_table, i_row, '{}'),
+              skyq._replacements(
+                  string_agg(format(case when e.has_nulls then
+                                 'case when %1$s is not distinct from null then %2$L else %3$L operator(pg_catalog.||) %4$s end'
+                                 else '%3$L operator(pg_catalog.||) %4$s' end, e.value, e.head, e.head || '=', e.text),
+                             e'\n                operator(pg_catalog.||) ' order by e.nr),
+                  ' ' || string_agg(case when e.are_dates_few then '' else e.chars end, '')),
+              skyq._easy_row_expression(i_table, i_row, '{}', false, true))
+  from encoded e
+having count(*) filter (where e.kind = 'words') between 1 and 4 and count(*) <= 20
 $$;

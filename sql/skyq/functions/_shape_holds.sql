@@ -40,3 +40,23 @@ begin
     return current_setting('transaction_isolation') like 'read %' and skyq._full_shape(i_table) = i_shape;
 end;
 $$;
+
+create or replace function skyq._key_is_watched(i_table regclass, i_keys text[]) returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+-- Whether a statement by which a key changes is one that sets a column of the key, and makes the table's key trigger tell
+-- of it: so that of all others nobody need compare the rows before and after. Evaluated and forgotten like
+-- skyq._shape_holds(), which makes it false where the snapshot may be an old one.
+begin
+    return current_setting('transaction_isolation') like 'read %'
+       and exists (
+            select
+              from pg_trigger t
+             where t.tgrelid = i_table and t.tgenabled in ('O', 'A') and t.tgtype = 18 and t.tgqual is null  -- before update
+               and skyq._is_queue_function(t.tgfoid)
+               and array(select a.attname::text from pg_attribute a
+                          where a.attrelid = i_table and a.attnum = any (t.tgattr::int2[]) and a.attgenerated = ''
+                          order by 1) = array(select k from unnest(i_keys) k order by 1))
+       -- one that writes into the row may write its key
+       and not exists (select from pg_trigger t where t.tgrelid = i_table and (t.tgtype & 19) = 19 and t.tgenabled <> 'D');
+end;
+$$;

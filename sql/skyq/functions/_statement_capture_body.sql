@@ -17,8 +17,11 @@ declare
     v_name text;
     v_is_as_written text := format('skyq._shape_holds(pg_catalog.regclass %L, %L)', i_table, skyq._shape(i_table));
     v_is_many text;
-    v_events text[];        -- for easy rows and for all; I, U, D, and U that changes keys
+    v_events text[];        -- for easy rows, for all, and for easy ones of long statements; I, U, D, and U that changes keys
     v_context record;
+    v_set text := $set$v_planner := array[pg_catalog.current_setting('jit'), pg_catalog.current_setting('enable_nestloop')];
+            v_type := pg_catalog.set_config('jit', 'off', true); v_type := pg_catalog.set_config('enable_nestloop', 'off', true);$set$;
+    v_reset text := $set$v_type := pg_catalog.set_config('jit', v_planner[1], true); v_type := pg_catalog.set_config('enable_nestloop', v_planner[2], true);$set$;
 begin
     select a.* into v_args from skyq._capture_args(i_args) a;
     select q.* into v_queue from pgq.queue q where q.queue_name = i_queue_name;
@@ -53,25 +56,44 @@ begin
       into v_events
       from (values
         (1, skyq._mixed_row_expression(i_table, 'n'), skyq._mixed_row_expression(i_table, 'o')),
-        (2, skyq._row_expression(i_table, 'n', '{}'), skyq._row_expression(i_table, 'o', '{}'))) w (nr, new_row, old_row);
+        (2, skyq._row_expression(i_table, 'n', '{}'), skyq._row_expression(i_table, 'o', '{}')),
+        (3, skyq._long_statement_expression(i_table, 'n'), skyq._long_statement_expression(i_table, 'o')))
+            w (nr, new_row, old_row);
     select c.* into v_context from skyq._context(i_table, true) c;
 
     return format($body$
--- Written by skyq.create_capture(), form 2; skyq.refresh_capture() writes it anew.
+-- Written by skyq.create_capture(), form 3; skyq.refresh_capture() writes it anew.
+<<capture>>
 declare
     v_context pg_catalog.text := %20$s;
     v_slot pg_catalog.int4;
     v_key pg_catalog.text;
     v_type pg_catalog.text;
     v_columns pg_catalog.text[];
-    v_settings pg_catalog.text[];%1$s
+    v_settings pg_catalog.text[];
+    v_planner pg_catalog.text[];
+    v_is_moved pg_catalog.bool;
+    v_has_signs pg_catalog.bool;
+    v_easy pg_catalog.text;
+    v_is_long pg_catalog.bool;%1$s
 begin
     if %2$s and v_context operator(pg_catalog.=) %13$L then
             %3$s
     elsif %2$s and v_context operator(pg_catalog.=) %14$L then
-            if %15$s then
-            %16$s
+            if TG_WHEN operator(pg_catalog.=) 'BEFORE' then
+                v_type := pg_catalog.set_config(%26$L, 'changes', true);
+                return null;
+            elsif %27$s and (pg_catalog.current_setting(%26$L, true) operator(pg_catalog.=) 'changes') is not true then
+                v_is_moved := false;
             else
+                %24$s
+                v_is_moved := %15$s;
+                if v_is_moved then
+            %16$s
+                end if;
+                %25$s
+            end if;
+            if not v_is_moved then
             %17$s
             end if;
     elsif %2$s and v_context operator(pg_catalog.=) %18$L then
@@ -81,10 +103,15 @@ begin
     if pg_catalog.current_setting('session_replication_role') operator(pg_catalog.=) 'local' then
         return null;
     end if;
+    if TG_WHEN operator(pg_catalog.=) 'BEFORE' then
+        v_type := pg_catalog.set_config(%26$L, 'changes', true);
+        return null;
+    end if;
     if TG_OP operator(pg_catalog.=) 'TRUNCATE' then
         perform pgq.insert_event(%4$L, 'R', '', %5$s, null, null, null);
         return null;
     end if;
+    %24$s
     <<logging>>
     begin
         if not (%6$s and %7$s) then
@@ -120,22 +147,27 @@ begin
             %23$s
         end if;
     end logging;
+    %25$s
     if v_settings is not null then
         %12$s
     end if;
     return null;
-end;
+end capture;
 $body$,
         case when v_args.o_table_name is null then format(e'\n    v_name pg_catalog.text := %s;', skyq._logged_name(null)) end,
         format('skyq._full_shape_holds(pg_catalog.regclass %L, %L)', i_table, skyq._full_shape(i_table)),
-        skyq._slot_inserts(v_queue, v_name, v_events[1][1], true),
+        skyq._easy_statement(v_queue, i_table, v_name, 'inserted', v_events[1][1], v_events[3][1], v_set, v_reset),
         i_queue_name, v_name, v_is_as_written, (select format('%s operator(pg_catalog.=) %L', c.expression, c.shown) from skyq._context(i_table, false) c), skyq._set_settings(i_table), i_table,
-        coalesce(i_args, '{}'), skyq._slot_inserts(v_queue, v_name, v_events[2][1], false), skyq._reset_settings(i_table),
+        coalesce(i_args, '{}'), skyq._slot_inserts(v_queue, v_name, v_events[2][1], null), skyq._reset_settings(i_table),
         v_context.shown || 'INSERT', v_context.shown || 'UPDATE', v_is_many,
-        skyq._slot_inserts(v_queue, v_name, v_events[1][4], true), skyq._slot_inserts(v_queue, v_name, v_events[1][2], true),
-        v_context.shown || 'DELETE', skyq._slot_inserts(v_queue, v_name, v_events[1][3], true), v_context.expression,
-        skyq._slot_inserts(v_queue, v_name, v_events[2][3], false), skyq._slot_inserts(v_queue, v_name, v_events[2][4], false),
-        skyq._slot_inserts(v_queue, v_name, v_events[2][2], false));
+        skyq._slot_inserts(v_queue, v_name, v_events[1][4], v_reset || ' return null;'),
+        skyq._easy_statement(v_queue, i_table, v_name, 'updated', v_events[1][2], v_events[3][2], v_set, v_reset),
+        v_context.shown || 'DELETE',
+        skyq._easy_statement(v_queue, i_table, v_name, 'deleted', v_events[1][3], v_events[3][3], v_set, v_reset),
+        v_context.expression,
+        skyq._slot_inserts(v_queue, v_name, v_events[2][3], null), skyq._slot_inserts(v_queue, v_name, v_events[2][4], null),
+        skyq._slot_inserts(v_queue, v_name, v_events[2][2], null), v_set, v_reset,
+        'skyq.key_' || i_table, format('skyq._key_is_watched(pg_catalog.regclass %L, %L)', i_table, v_keys));
 end;
 $$;
 
@@ -149,16 +181,18 @@ $$;
 
 create or replace function skyq._statement_events(i_keys text, i_new text, i_old text, i_op text) returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
--- Writes the query for the events of one kind: i_new and i_old are the expressions for the rows n and o.
-select format('select %L::pg_catalog.text as ev_type, %s as ev_data from %s', i_op || ':' || i_keys,
-              case i_op when 'D' then i_old else i_new end, case i_op when 'D' then 'old_rows o' else 'new_rows n' end)
+-- Writes the query for the events of one kind: i_new and i_old are the expressions for the rows n and o, null for none.
+select case when i_new is not null then
+           format('select %L::pg_catalog.text as ev_type, %s as ev_data from %s', i_op || ':' || i_keys,
+                  case i_op when 'D' then i_old else i_new end, case i_op when 'D' then 'old_rows o' else 'new_rows n' end)
+       end
 $$;
 
-create or replace function skyq._slot_inserts(i_queue pgq.queue, i_name text, i_events text, i_is_easy boolean) returns text
+create or replace function skyq._slot_inserts(i_queue pgq.queue, i_name text, i_events text, i_ending text) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
 -- Writes the statements that put the events of a query (ev_type, ev_data) into the current event table. i_name is the
--- expression for the table's name. With i_is_easy they end the function, or do nothing when pgq.insert_event() has a say;
--- else they call that.
+-- expression for the table's name. They end with i_ending, or do nothing when pgq.insert_event() has a say; with null
+-- for i_ending they call that.
 select case when not s.is_constant then format(e'v_slot := %s;\n            ', s.expression) else '' end
        || string_agg(format($branch$%s %s operator(pg_catalog.=) %s then
                 insert into %s (ev_time, ev_type, ev_data, ev_extra1)
@@ -166,8 +200,8 @@ select case when not s.is_constant then format(e'v_slot := %s;\n            ', s
            case i when 0 then 'if' else e'\n            elsif' end,
            case when s.is_constant then s.expression else 'v_slot' end, i,
            pgq.quote_fqname(i_queue.queue_data_pfx || '_' || i), i_name,
-           i_events, case when i_is_easy then e'\n                return null;' end), '' order by i)
-       || case when not i_is_easy then format($branch$
+           i_events, e'\n                ' || i_ending), '' order by i)
+       || case when i_ending is null then format($branch$
             else
                 perform pgq.insert_event(%L, e.ev_type, e.ev_data, %s, null, null, null) from (%s) e;$branch$,
            i_queue.queue_name, i_name, i_events) else '' end
@@ -175,6 +209,39 @@ select case when not s.is_constant then format(e'v_slot := %s;\n            ', s
   from generate_series(0, i_queue.queue_ntables - 1) i
  cross join (select e, e not like '(%' from skyq._slot_expression(i_queue) e) s (expression, is_constant)
  group by s.expression, s.is_constant
+$$;
+
+create or replace function skyq._easy_statement(
+    i_queue pgq.queue, i_table oid, i_name text, i_op text, i_events text, i_long_events text, i_set text, i_reset text)
+returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+-- Writes the statements that log the rows of a statement (i_op is inserted, updated or deleted) as events of one kind,
+-- and end the function, or do nothing when pgq.insert_event() has a say. i_long_events, or null, is for more than 64 rows.
+--
+-- How many rows a transaction has written costs little to know, how many a statement has a query. A plan is kept for
+-- statements of any size: one made for a million rows must not be compiled each time, and i_set and i_reset see to that.
+select format('if pg_catalog.pg_stat_get_xact_tuples_%s(TG_RELID) operator(pg_catalog.>) 64 then', i_op)
+       || case when i_long_events is null then format(e'\n                %s\n            end if;\n            %s
+            if v_planner is not null then\n                %s\n            end if;', i_set,
+                   skyq._slot_inserts(i_queue, i_name, i_events,
+                       format(e'if v_planner is not null then\n                %s\n                end if;\n                return null;', i_reset)),
+                   i_reset)
+          else format($statements$
+                v_is_long := exists (select from %1$s offset 64);
+            end if;
+            if v_is_long then
+                %2$s
+                v_has_signs := (select pg_catalog.bool_or(%3$s operator(pg_catalog.~) '[:@]')
+                                  from (select * from %1$s offset 64 limit 16) %4$s);
+                v_easy := case when v_has_signs then '[^-.0-9A-Z_a-z ,:@&]' else '[^-.0-9A-Z_a-z ,&]' end;
+            %5$s
+                %6$s
+            else
+            %7$s
+            end if;$statements$, r.name, i_set, skyq._words(i_table, left(r.name, 1), '{}'), left(r.name, 1),
+                   skyq._slot_inserts(i_queue, i_name, i_long_events, i_reset || e'\n                return null;'), i_reset,
+                   skyq._slot_inserts(i_queue, i_name, i_events, 'return null;')) end
+  from (select case i_op when 'deleted' then 'old_rows' else 'new_rows' end) r (name)
 $$;
 
 create or replace function skyq._rows_sql(i_table oid, i_op text, i_rows text, i_columns text[], i_args text[]) returns text

@@ -11,7 +11,6 @@ declare
     v_id integer;
     v_function text;
     v_body text;
-    v_settings text := '';
     v_queue pgq.queue;
     v_name text;
     v_registered text;
@@ -51,12 +50,9 @@ begin
         v_body := skyq._row_capture_body(i_queue_name, i_table, v_args);
     else
         v_body := skyq._statement_capture_body(i_queue_name, i_table, v_args);
-        -- A plan made for a statement of one row is kept for one of a million. Without nested loops others look so dear
-        -- that they would be compiled.
-        v_settings := ' set enable_nestloop = off set jit = off';
     end if;
-    execute format('create or replace function skyq.%I() returns trigger language plpgsql security definer%s as %L',
-                   v_function, v_settings, v_body);
+    execute format('create or replace function skyq.%I() returns trigger language plpgsql security definer as %L',
+                   v_function, v_body);
     execute format('revoke all on function skyq.%I() from public', v_function);
     if to_regrole('pgq_admin') is not null then
         execute format('grant execute on function skyq.%I() to pgq_admin', v_function);

@@ -29,6 +29,7 @@ describe("skyq.create_capture() by statement", () => {
     expect(await triggers()).toEqual([
       ["_londiste_q", 4],
       ["_londiste_q_del", 8],
+      ["_londiste_q_key", 18],
       ["_londiste_q_truncate", 32],
       ["_londiste_q_upd", 16],
     ]);
@@ -92,6 +93,147 @@ describe("skyq.create_capture() by statement", () => {
     ].sort((a, b) => "DUI".indexOf(a[0]!) - "DUI".indexOf(b[0]!)));
     await sql.unsafe("update t set id = 5 - id where id < 5"); // 2 and 3 change places
     expect((await logged()).sort()).toEqual(["U:id id=2&txt=b&n", "U:id id=3&txt=a&n"]);
+  });
+
+  it("sees changed keys however they change, and whoever looks at the rows before and after", async () => {
+    const { sql } = database.current;
+    await sql.unsafe('create table u (a text, "b,c" int, n int, primary key ("b,c", a))');
+    await sql.unsafe("select skyq.create_capture('q', 'u', '{}', 'statement')");
+    await capture();
+    const isPlain = async (text: string, types: string) => {
+      await logged();
+      await sql.unsafe(text);
+      expect([text, (await database.current.events()).map((row) => row.type).join()]).toEqual([text, types]);
+    };
+    await sql.unsafe(
+      "insert into t values (1, 'a'), (2, 'b'), (3, 'c'); insert into u values ('x', 1, 1), ('y', 2, 2)",
+    );
+    await isPlain("update t set txt = 'z' where id = 1", "U:id");
+    await isPlain("update t set id = 11 where id = 1; update t set txt = 'z' where id = 11", "D:id,I:id,U:id");
+    await isPlain("begin; update t set id = 1 where id = 11; update t set id = id; commit", "D:id,I:id,U:id,U:id,U:id");
+    await isPlain("insert into t values (3) on conflict (id) do update set id = 33", "D:id,I:id");
+    await isPlain(`update u set a = 'z', n = 3 where a = 'x'`, `D:"b,c",a,I:"b,c",a`.replaceAll('"', ""));
+    await isPlain(`update u set n = 4`, "U:b,c,a,U:b,c,a");
+    await isPlain(`update u set "b,c" = "b,c" + 5 where a = 'y'`, "D:b,c,a,I:b,c,a");
+    await isPlain(
+      `create function other() returns int language plpgsql as
+         'begin update u set "b,c" = 90 + "b,c" where a = ''z''; return 0; end';
+       update t set id = id + 100, n = other() where id = 2`,
+      "D:b,c,a,I:b,c,a,D:id,I:id",
+    );
+    await isPlain("alter table t disable trigger _londiste_q_key; update t set id = 5 where id = 33", "D:id,I:id");
+    await isPlain("alter table t enable trigger _londiste_q_key; update t set id = 6 where id = 5", "D:id,I:id");
+    await isPlain("begin isolation level serializable; update t set id = 5 where id = 6; commit", "D:id,I:id");
+    await isPlain(
+      `create function moves() returns trigger language plpgsql as 'begin NEW.id := NEW.id + 1000; return NEW; end';
+       create trigger moves before update on t for each row execute function moves();
+       update t set txt = 'm' where id = 5`,
+      "D:id,I:id",
+    );
+    await isPlain("drop trigger moves on t; update t set txt = 'n' where id > 1000", "U:id");
+    await isPlain("drop trigger _londiste_q_key on t; update t set id = 5 where id > 1000", "D:id,I:id");
+  });
+
+  it("logs long statements as the original does, whatever their texts hold", async () => {
+    const { sql } = database.current;
+    await sql.unsafe("select pgq.create_queue('generic'); create type mood as enum ('so so', 'a&b', '?')");
+    const tables = {
+      "no words": ["int not null", "timestamptz", "numeric"],
+      "one word": ["text", "timestamp not null", "bytea", "int[]"],
+      "no nulls": ["text not null", "varchar(40) not null", "bool not null", "timestamptz not null", "uuid not null"],
+      "all kinds": [
+        "bool",
+        "varchar(40)",
+        "char(5)",
+        "mood",
+        "timestamptz",
+        "date",
+        "interval",
+        "time",
+        "float8",
+        "jsonb",
+      ],
+      "many words": Array.from({ length: 6 }, () => "text"),
+      wide: Array.from({ length: 30 }, (_, i) => i % 15 === 0 ? "text" : "int"),
+    };
+    const values: Record<string, string> = {
+      text: "w",
+      "varchar(40)": "w",
+      "char(5)": "left(w, 5)",
+      mood: "(array['so so', 'a&b', '?'])[1 + i % 3]::mood",
+      int: "i",
+      "int[]": "array[i, null]",
+      numeric: "i / 7.0",
+      bool: "i % 2 = 0",
+      bytea: "convert_to(w, 'UTF8')",
+      timestamptz: "timestamptz '2026-01-31 12:13:14.5+05:30' + i * interval '1 day 0.1 s'",
+      timestamp: "timestamp 'infinity'",
+      date: "date '0044-03-15 BC' + i",
+      interval: "i * interval '1 day -3 s'",
+      time: "time '12:00' + i * interval '1 s'",
+      float8: "1e30 * i",
+      jsonb: `jsonb_build_object('a b', w)`,
+      uuid: "md5(w)::uuid",
+    };
+    // The rows that are looked at may hold none of the signs that the others hold, some, or all.
+    const texts = ["left at 9, door & co", "a@b.c: d", "a", "", "it's 5%", "+=?", "\\", "ü", "漢字", "\x01", "a\nb"];
+    const words = {
+      plain: "'left at 9, door & co ' || i",
+      "rarely odd": `case when i % 20 = 19 then (array[$$${
+        texts.join("$$, $$")
+      }$$])[1 + i / 20 % ${texts.length}] else 'a, b' end`,
+      signs: "'x@y.z: ' || i",
+      odd: `(array[$$${texts.join("$$, $$")}$$])[1 + i % ${texts.length}] || i`,
+    };
+    for (const [name, types] of Object.entries(tables)) {
+      const columns = types.map((type, i) => `"c &${i}+ü" ${type}`).join(", ");
+      await sql.unsafe(`drop table if exists w; create table w (id int primary key, ${columns});
+        select skyq.create_capture('q', 'w', '{}', 'statement');
+        create trigger g after insert or update or delete on w for each row execute function pgq.logutriga('generic')`);
+      for (const [kind, word] of Object.entries(words)) {
+        const row = types.map((type) => {
+          const value = values[type.replace(" not null", "")]!;
+          return type.endsWith("not null") ? value : `case when i % 11 <> 5 then ${value} end`;
+        });
+        await sql.unsafe(`
+          insert into w select i, ${row.join(", ")} from generate_series(1, 300) i, lateral (select ${word}) l (w);
+          update w set "c &1+ü" = "c &1+ü" where id % 3 > 0; update w set id = id + 1000 where id % 2 = 0; delete from w`);
+        const logged = (queue: string) =>
+          database.current.rows(`select e.ev_type, e.ev_data from pgq.event_template e
+                 where e.tableoid::regclass::text like
+                       (select q.queue_data_pfx || '\\_%' from pgq.queue q where q.queue_name = '${queue}')
+                 order by e.ev_type, e.ev_data collate "C"`);
+        const generated = await logged("q");
+        expect([name, kind, generated.length]).toEqual([name, kind, 300 + 200 + 300 + 300]);
+        expect(generated).toEqual(await logged("generic"));
+        await sql.unsafe("delete from pgq.event_template");
+      }
+    }
+    await sql.unsafe("drop table w; select pgq.drop_queue('generic', true)");
+  });
+
+  it("leaves the planner's settings as they were, and logs long statements of a queue with limits", async () => {
+    const { sql } = database.current;
+    await capture();
+    const settings = () =>
+      database.current.rows(
+        "select current_setting('jit'), current_setting('enable_nestloop'), current_setting('enable_seqscan')",
+      );
+    await sql.unsafe("set jit = on");
+    await sql.unsafe(`begin; set local enable_seqscan = off;
+      insert into t select g, 'a' from generate_series(1, 200) g; update t set txt = 'b'; update t set id = id + 500;
+      delete from t where id < 600`);
+    expect(await settings()).toEqual([["on", "on", "off"]]);
+    await sql.unsafe("commit");
+    expect(await settings()).toEqual([["on", "on", "on"]]);
+    expect((await logged()).length).toBe(200 + 200 + 400 + 99);
+    await sql.unsafe("update pgq.queue set queue_per_tx_limit = 150 where queue_name = 'q'");
+    await sql.unsafe("update t set txt = 'c'");
+    expect((await logged()).length).toBe(101);
+    expect(await database.current.error("insert into t select g from generate_series(1, 200) g")).toMatch(
+      /allows max 150 events/,
+    );
+    expect(await settings()).toEqual([["on", "on", "on"]]);
   });
 
   it("says where it is not safe, when asked for and when it becomes so", async () => {
