@@ -28,7 +28,9 @@ begin
             raise warning 'Queue "%" takes events again: % is within max_size', i_queue_name, pg_size_pretty(v_size);
         end if;
         if v_policy.full_since is not null or v_policy.paused_at is not null then
-            update skyq.queue_policy p set full_since = null, paused_at = null where p.queue_name = i_queue_name;
+            update skyq.queue_policy p
+               set full_since = null, paused_at = null, note = case when p.paused_at is null then p.note end
+             where p.queue_name = i_queue_name;
         end if;
         return 0;
     end if;

@@ -3,6 +3,7 @@ returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Sets one limit of a queue: max_size (bytes, or with kB, MB, GB, TB), max_lag (an interval) or on_full (warn, pause,
 -- drop-consumer). Null takes a limit away. The queue's maintenance looks after it from then on, whatever ticker runs it.
+-- What was done before is forgotten; a queue that is paused takes events again when on_full is something else now.
 -- Returns:   1
 -- Errors:    no such queue · no such limit · the value cannot be read
 declare
@@ -26,7 +27,15 @@ begin
               using hint = 'Use warn, pause or drop-consumer.';
     else
         update skyq.queue_policy p set on_full = coalesce(i_param_value, 'warn') where p.queue_name = i_queue_name;
+        update pgq.queue q
+           set queue_disable_insert = false
+         where q.queue_name = i_queue_name and coalesce(i_param_value, 'warn') <> 'pause'
+           and exists (select from skyq.queue_policy p where p.queue_name = i_queue_name and p.paused_at is not null);
+        if found then
+            update skyq.queue_policy p set paused_at = null where p.queue_name = i_queue_name;
+        end if;
     end if;
+    update skyq.queue_policy p set note = null where p.queue_name = i_queue_name and p.paused_at is null;
 
     update pgq.queue q
        set queue_extra_maint = array_append(coalesce(q.queue_extra_maint, '{}'), 'skyq.maint_queue_policy')

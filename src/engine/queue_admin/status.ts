@@ -1,6 +1,6 @@
 // The state of all queues of a database, and everything about it that will become a problem.
 
-import { formatBytes, formatSeconds } from "../../base/units.ts";
+import { counted, formatBytes, formatSeconds } from "../../base/units.ts";
 import { one, type Queryable } from "../../db/queryable.ts";
 import { type ConsumerState, consumerStates, type QueueInfo, queueInfo } from "../../queue/pgq.ts";
 import {
@@ -183,12 +183,13 @@ export function queueWarnings(facts: QueueFacts): string[] {
     warnings.push(`The last tick is ${formatSeconds(info.ticker_lag)} old: ${where}`);
   }
 
-  if (policy?.paused_at) warnings.push(`Events are refused since ${policy.paused_at}: the queue is over max_size`);
-  else if (info.disable_insert && !info.external_ticker) warnings.push("Events are refused (disable_insert)");
+  if (policy?.paused_at && info.disable_insert) {
+    warnings.push(`Events are refused since ${policy.paused_at}: the queue is over max_size`);
+  } else if (info.disable_insert && !info.external_ticker) warnings.push("Events are refused (disable_insert)");
   if (size !== null && policy?.max_size != null && size > policy.max_size) {
     warnings.push(`The queue has ${formatBytes(size)}, over max_size = ${formatBytes(policy.max_size)}`);
   }
-  if (policy?.note) warnings.push(`Last measure: ${policy.note}`);
+  if (policy?.note) warnings.push(`Last measure: ${policy.note} (forgotten when a limit is set)`);
 
   for (const holder of holders) {
     const consumer = consumers.find((row) => row.consumer_name === holder.consumer_name);
@@ -216,6 +217,10 @@ export function queueWarnings(facts: QueueFacts): string[] {
   if (!consumers.some(({ consumer_name }) => !consumer_name.startsWith(".")) && !info.external_ticker) {
     warnings.push("The queue has no consumers: its events vanish unread");
   }
-  if (facts.failedCount > 0) warnings.push(`${facts.failedCount} dead letters wait (skyq failed list)`);
+  if (facts.failedCount > 0) {
+    warnings.push(
+      `${counted(facts.failedCount, "dead letter")} ${facts.failedCount === 1 ? "waits" : "wait"} (skyq failed list)`,
+    );
+  }
   return warnings;
 }

@@ -284,6 +284,15 @@ describe("limits of a queue", () => {
     await ok("queue config db.ini mail max_size=1GB");
     await maintain();
     expect(await disabled()).toBe("f");
+    expect((await objects("queue status db.ini")).flatMap((row) => row.warnings).join("\n")).not.toMatch(
+      /refused|Last/,
+    );
+    // Who chooses another way to go on need not wait for it to shrink.
+    await ok("queue config db.ini mail max_size=10kB");
+    await maintain();
+    expect(await disabled()).toBe("t");
+    await ok("queue config db.ini mail on_full=warn");
+    expect(await disabled()).toBe("f");
 
     // Over its size it is rotated at once: what everybody has read goes.
     await ok("queue config db.ini mail max_size=10kB max_lag=1min on_full=drop-consumer");
@@ -303,6 +312,12 @@ describe("limits of a queue", () => {
     expect((await database.sql("select note from skyq.queue_policy")).trim()).toContain(
       'dropped consumers "early", "twin"',
     );
+  });
+
+  it("are no warning any more once they were set anew", async () => {
+    expect(await ok("queue status db.ini")).toContain("Last measure");
+    await ok("queue config db.ini mail on_full=warn");
+    expect(await ok("queue status db.ini")).not.toContain("Last measure");
   });
 
   it("go with their queue", async () => {
