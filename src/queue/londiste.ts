@@ -5,7 +5,7 @@ import { one, type Queryable } from "../db/queryable.ts";
 import { quoteFullName } from "../db/quote.ts";
 import { checkRet, type Ret } from "./pgq_node.ts";
 
-/** One row of londiste.get_table_list. */
+/** One row of londiste.table_info. */
 export interface TableRow {
   table_name: string;
   local: boolean;
@@ -18,11 +18,14 @@ export interface TableRow {
   dest_table: string | null;
 }
 
-/** londiste.get_table_list: all tables the queue knows, in the order they were registered. */
+/**
+ * All tables the queue knows, in the order they were registered. Asked twice for each batch, so not by
+ * londiste.get_table_list(), which finds out for each table with two more queries which copies of it there are.
+ */
 export function getTableList(db: Queryable, queue: string): Promise<TableRow[]> {
   return db.query(
-    `select table_name, local, merge_state, custom_snapshot, table_attrs, dest_table
-       from londiste.get_table_list($1)`,
+    `select t.table_name, t.local, t.merge_state, t.custom_snapshot, t.table_attrs, t.dest_table
+       from londiste.table_info t where t.queue_name = $1 order by t.nr`,
     [queue],
   );
 }

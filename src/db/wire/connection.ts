@@ -15,6 +15,7 @@ import { ServerError, type ServerFields, shortStatement, toSkyqError } from "../
 import type { Param, Queryable } from "../queryable.ts";
 import type { Target } from "../target.ts";
 import { dial, redial, type Route } from "./dial.ts";
+import { KeptStatements } from "./kept_statements.ts";
 import {
   CANCEL_REQUEST,
   emptyMessage,
@@ -61,6 +62,8 @@ export interface WireOptions extends SessionLimits {
   lockTimeoutMs?: number;
   /** Session settings, made right after the start-up. */
   settings?: Record<string, string>;
+  /** Statements of `query` that come again and again are kept by the server, parsed and planned. For few texts, used often. */
+  keepStatements?: boolean;
   /** After how long without a byte of an answer the server's host is asked whether it is still there. Default 30 s. */
   silenceMs?: number;
   onNotice?(notice: Notice): void;
@@ -113,6 +116,7 @@ export class WireConnection implements Queryable {
   readonly #serverVersion: number;
   readonly #processId: number;
   readonly #cancelKey: Uint8Array;
+  readonly #kept: KeptStatements;
 
   readonly #replies: Pending[] = [];
   /** Opened by `sendRaw`, closed by `sync`. */
@@ -149,6 +153,7 @@ export class WireConnection implements Queryable {
     this.#processId = session.processId;
     this.#cancelKey = session.cancelKey;
     this.#buffer = new Uint8Array(Math.max(FIRST_BUFFER_SIZE, 2 * session.rest.length));
+    this.#kept = new KeptStatements(options.keepStatements ?? false);
     this.#buffer.set(session.rest);
     this.#readEnd = session.rest.length;
     this.#readAll();
@@ -190,17 +195,25 @@ export class WireConnection implements Queryable {
 
   // deno-lint-ignore no-explicit-any
   async query<Row = Record<string, any>>(text: string, params: readonly Param[] = []): Promise<Row[]> {
+    const { name, isKept } = this.#kept.use(text);
     const message = new MessageWriter();
-    message.begin("P").cstring("").cstring(text).int16(0).end();
-    message.begin("B").cstring("").cstring("").int16(0).int16(params.length);
+    if (!isKept) message.begin("P").cstring(name).cstring(text).int16(0).end();
+    message.begin("B").cstring("").cstring(name).int16(0).int16(params.length);
     for (const param of params) message.value(encodeParam(param));
     message.int16(0).end();
     message.begin("D").bytes(UNNAMED_PORTAL).end();
     message.begin("E").cstring("").int32(0).end();
     message.begin("S").end();
     const reply = new QueryReply<Row>(this.#translator("run statement", text), this.#failCopyIn);
-    await this.#send(reply, message.done());
-    return await reply.done;
+    try {
+      await this.#send(reply, message.done());
+      const rows = await reply.done;
+      if (name !== "") this.#kept.keep(text);
+      return rows;
+    } catch (error) {
+      if (name !== "") this.#kept.forget(text);
+      throw error;
+    }
   }
 
   /** Runs `sql`, which may hold several statements, as one simple query. @returns a command tag for each */

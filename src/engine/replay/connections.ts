@@ -24,6 +24,7 @@ export function openProvider(
 ): Promise<WireConnection> {
   return WireConnection.connect(target, {
     ...options,
+    keepStatements: true,
     settings: { ...NOTICE_DEAD_CLIENT, ...PORTABLE_TEXT, jit: "off" },
   });
 }
@@ -51,6 +52,7 @@ export async function openSubscriber(target: Target, options: SubscriberOptions)
     applicationName: options.applicationName,
     signal: options.signal,
     lockTimeoutMs: options.lockTimeoutMs,
+    keepStatements: true,
     settings: {
       ...NOTICE_DEAD_CLIENT,
       ...PORTABLE_TEXT,

@@ -49,7 +49,10 @@ describe("general options", () => {
       { type: "provider install conf.ini", says: ["INFO pgq is installed"], saysNot: ["DEBUG"] },
       { type: "provider install conf.ini -q", says: [/^$/] },
       { type: "provider tables conf.ini -v", says: [/^$/] },
-      { type: "-vv provider tables conf.ini", says: [/^DEBUG select .*londiste\.get_table_list\(\$1\)$/m] },
+      {
+        type: "-vv provider tables conf.ini",
+        says: [/^DEBUG select .*londiste\.table_info t where t\.queue_name = \$1 order by t\.nr$/m],
+      },
       { type: "provider install conf.ini -q -v", code: 2, says: ["Cannot take --quiet and --verbose together"] },
     ]);
   });
