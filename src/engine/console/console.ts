@@ -14,11 +14,27 @@ import { STATEMENTS } from "./statements.ts";
 /** Lines of the history file that are kept. */
 const HISTORY_COUNT = 1000;
 
-/** Runs all statements of a text; the last one may be without its semicolon. @throws {SkyqError} the first error */
+/**
+ * Runs all statements of a text; the last one may be without its semicolon.
+ * @throws {SkyqError} the first error, which says where it was in a text of several lines
+ */
 export async function runText(session: ConsoleSession, text: string): Promise<void> {
   for (const statement of splitStatements(`${text}\n;`).statements) {
     if (session.isOver) return;
-    await runStatement(session, statement);
+    try {
+      await runStatement(session, statement);
+    } catch (error) {
+      if (!(error instanceof SkyqError) || !text.trim().includes("\n")) throw error;
+      const line = text.slice(0, statement.tokens[0]!.start).split("\n").length;
+      const { message, hint, fault, facts, sqlstate, cause } = error;
+      const place = `This is the statement of line ${line}; those before it were run.`;
+      throw new SkyqError(fault, message, {
+        hint: hint === undefined ? place : `${hint} ${place}`,
+        facts,
+        sqlstate,
+        cause,
+      });
+    }
   }
 }
 

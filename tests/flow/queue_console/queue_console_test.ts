@@ -127,6 +127,9 @@ describe("console", () => {
     expect(piped.stdout).toContain("postgres ");
     expect(piped.stdout).toContain("register consumer <consumer> [on <queue>]");
     expect((await skyq(["console", database.dsn(), "-f", `${home}/nix`])).code).toBe(2);
+    const wrong = await skyq(["console", database.dsn()], { stdin: "select 1;\n\n-- two\n  select\n nix;\nselect 3;" });
+    expect([wrong.code, wrong.stdout.includes("3")]).toEqual([1, false]);
+    expect(wrong.stderr).toContain("This is the statement of line 4; those before it were run.");
   });
 
   it("connects elsewhere", async () => {
