@@ -5,7 +5,9 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 -- Errors:    Cannot capture into queue "…": no such queue
 --
 -- Nothing says which old row became which new one, and nothing needs to: a key that is gone is a delete, a new one an
--- insert, and one that is on both sides an update, whatever row had it before.
+-- insert, and one that is on both sides an update, whatever row had it before. Whether there are others than updates
+-- takes a join of both, or no look at all where the key trigger (skyq._key_is_watched()) has told of nothing: it calls the
+-- same function before the statement.
 declare
     v_queue pgq.queue;
     v_args record;
@@ -19,9 +21,9 @@ declare
     v_is_many text;
     v_events text[];        -- for easy rows, for all, and for easy ones of long statements; I, U, D, and U that changes keys
     v_context record;
-    v_set text := $set$v_planner := array[pg_catalog.current_setting('jit'), pg_catalog.current_setting('enable_nestloop')];
+    v_set text := $set$v_jit := pg_catalog.current_setting('jit'); v_nestloop := pg_catalog.current_setting('enable_nestloop');
             v_type := pg_catalog.set_config('jit', 'off', true); v_type := pg_catalog.set_config('enable_nestloop', 'off', true);$set$;
-    v_reset text := $set$v_type := pg_catalog.set_config('jit', v_planner[1], true); v_type := pg_catalog.set_config('enable_nestloop', v_planner[2], true);$set$;
+    v_reset text := $set$v_type := pg_catalog.set_config('jit', v_jit, true); v_type := pg_catalog.set_config('enable_nestloop', v_nestloop, true);$set$;
 begin
     select a.* into v_args from skyq._capture_args(i_args) a;
     select q.* into v_queue from pgq.queue q where q.queue_name = i_queue_name;
@@ -71,7 +73,8 @@ declare
     v_type pg_catalog.text;
     v_columns pg_catalog.text[];
     v_settings pg_catalog.text[];
-    v_planner pg_catalog.text[];
+    v_jit pg_catalog.text;
+    v_nestloop pg_catalog.text;
     v_is_moved pg_catalog.bool;
     v_has_signs pg_catalog.bool;
     v_easy pg_catalog.text;
@@ -85,15 +88,18 @@ begin
                 return null;
             elsif %27$s and (pg_catalog.current_setting(%26$L, true) operator(pg_catalog.=) 'changes') is not true then
                 v_is_moved := false;
+            elsif pg_catalog.pg_stat_get_xact_tuples_updated(TG_RELID) operator(pg_catalog.<=) 64 then
+                v_is_moved := %15$s;
             else
                 %24$s
                 v_is_moved := %15$s;
-                if v_is_moved then
-            %16$s
-                end if;
                 %25$s
             end if;
-            if not v_is_moved then
+            if v_is_moved then
+                %24$s
+            %16$s
+                %25$s
+            else
             %17$s
             end if;
     elsif %2$s and v_context operator(pg_catalog.=) %18$L then
@@ -219,12 +225,13 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 -- and end the function, or do nothing when pgq.insert_event() has a say. i_long_events, or null, is for more than 64 rows.
 --
 -- How many rows a transaction has written costs little to know, how many a statement has a query. A plan is kept for
--- statements of any size: one made for a million rows must not be compiled each time, and i_set and i_reset see to that.
+-- statements of any size: one made for a million rows must not be compiled each time, nor one made for a single row join
+-- a million by nested loops, and i_set and i_reset see to that.
 select format('if pg_catalog.pg_stat_get_xact_tuples_%s(TG_RELID) operator(pg_catalog.>) 64 then', i_op)
        || case when i_long_events is null then format(e'\n                %s\n            end if;\n            %s
-            if v_planner is not null then\n                %s\n            end if;', i_set,
+            if v_jit is not null then\n                %s\n            end if;', i_set,
                    skyq._slot_inserts(i_queue, i_name, i_events,
-                       format(e'if v_planner is not null then\n                %s\n                end if;\n                return null;', i_reset)),
+                       format(e'if v_jit is not null then\n                %s\n                end if;\n                return null;', i_reset)),
                    i_reset)
           else format($statements$
                 v_is_long := exists (select from %1$s offset 64);

@@ -753,6 +753,15 @@ describe("an older version's capture", () => {
     await sql.unsafe("insert into t values (1, 'a')");
     expect((await events()).length).toBe(1);
     expect(await value(`select proconfig is null from pg_proc where proname = '${name}'`)).toBe(true);
+
+    await sql.unsafe("select skyq.create_capture('q', 't', '{}', 'statement')");
+    await sql.unsafe(`drop trigger _londiste_q_key on t;
+      create or replace function skyq.${name}() returns trigger language plpgsql security definer
+      set jit = off as 'begin raise exception ''create_capture(), form 2;''; end'`);
+    await database.current.install();
+    await sql.unsafe("update t set txt = 'b'; update t set id = 2 where id = 1; update t set txt = 'c'");
+    expect((await events()).map((row) => row.type)).toEqual(["U:id", "D:id", "I:id", "U:id"]);
+    expect(await value(`select proconfig is null from pg_proc where proname = '${name}'`)).toBe(true);
   });
 });
 
@@ -787,6 +796,11 @@ describe("skyq.check_capture()", () => {
     expect(await problem()).toEqual([["trigger is gone"]]);
     await sql.unsafe("select skyq.create_capture('q', 't', '{}'); alter table t enable trigger _londiste_q_truncate");
     expect(await problem()).toEqual([[null]]);
+    await sql.unsafe("select skyq.create_capture('q', 't', '{}', 'statement'); drop trigger _londiste_q_key on t");
+    expect(await problem()).toEqual([[null]]);
+    await sql.unsafe("select skyq.create_capture('q', 't', '{}', 'statement'); drop trigger _londiste_q_upd on t");
+    expect(await problem()).toEqual([["trigger is gone"]]);
+    await sql.unsafe("select skyq.create_capture('q', 't', '{}')");
   });
 });
 
