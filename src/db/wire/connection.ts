@@ -28,6 +28,7 @@ import {
   readInt32,
   readStrings,
   TAG,
+  viewOf,
 } from "./messages.ts";
 import {
   CopyInReply,
@@ -499,10 +500,12 @@ export class WireConnection implements Queryable {
    */
   #lendFrames(reply: CopyOutReply): Promise<void> | null {
     const buffer = this.#buffer;
+    const view = viewOf(buffer);
     const end = this.#readEnd;
+    const last = end - HEADER_SIZE;
     let at = this.#readStart + this.#frameLeft;
-    while (at + HEADER_SIZE <= end && buffer[at] === TAG.copyData) {
-      const length = readInt32(buffer, at + 1);
+    while (at <= last && buffer[at] === TAG.copyData) {
+      const length = view.getInt32(at + 1);
       if (length < 4) throw new MalformedMessage("CopyData");
       at += 1 + length;
     }

@@ -4,7 +4,7 @@
  */
 import type { SkyqError } from "../../base/errors.ts";
 import type { ServerFields } from "../errors.ts";
-import { type Column, decodeText, HEADER_SIZE, readColumns, readInt32, readRow, TAG } from "./messages.ts";
+import { type Column, decodeText, HEADER_SIZE, readColumns, readRow, TAG, viewOf } from "./messages.ts";
 import { decodeValue } from "./values.ts";
 
 /** A promise that may fail without anybody looking. */
@@ -379,6 +379,7 @@ export class FrameWalker {
 
   /** Walks over all of `bytes`. @throws {Error} when they are no CopyData frames */
   walk(bytes: Uint8Array): void {
+    const view = viewOf(bytes);
     const end = bytes.length;
     let at = 0;
     while (at < end) {
@@ -388,7 +389,7 @@ export class FrameWalker {
         at += step;
       } else if (this.headerHave === 0 && end - at >= HEADER_SIZE) {
         if (bytes[at] !== TAG.copyData) throw new Error("writeFrames needs CopyData frames");
-        this.#begin(readInt32(bytes, at + 1));
+        this.#begin(view.getInt32(at + 1));
         at += HEADER_SIZE;
       } else {
         const byte = bytes[at++]!;
