@@ -390,7 +390,7 @@ class ReportSink implements TableSink {
 
   /** The table was not read to its end. Safe to call twice. */
   giveUp(): void {
-    const isKept = this.#options.resume !== null;
+    const isKept = this.#options.resume?.hasBegun(this.#table) ?? false;
     this.#fix?.giveUp({ isKept });
     // What has been applied can be taken back, whatever became of the rest.
     if (this.#options.isApplying && !isKept) this.#keepUndo();

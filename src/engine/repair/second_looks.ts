@@ -199,7 +199,7 @@ export class SecondLooks {
   async #settleOnce(rows: readonly Difference[]): Promise<Difference[]> {
     const { pair: { replication }, layout, table, isApplying, where, onCertain } = this.#options;
     const target = this.#target;
-    await target.exec(`begin isolation level repeatable read${isApplying ? "" : " read only"}`);
+    await target.exec(`begin isolation level repeatable read${isApplying ? " read write" : " read only"}`);
     const position = replication === null ? 0n : await positionOf(target, replication, { isLocked: isApplying });
     const look: Look = {
       source: this.#source,

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { join } from "node:path";
 import { lendDatabases, type LentDatabase } from "../../harness/pair.ts";
-import { skyq, type SkyqProcess, type SkyqResult, spawnSkyq } from "../../harness/process.ts";
+import { skyq, skyqCommand, type SkyqProcess, type SkyqResult, spawnSkyq } from "../../harness/process.ts";
 import { waitFor } from "../../harness/wait_for.ts";
 
 describe("the files of repair", () => {
@@ -101,6 +101,27 @@ describe("the files of repair", () => {
       await third.waitForOutput(/reading all rows/);
       expect((await third.kill(signal)).stderr.trimEnd().split("\n").at(-1)).toContain("nothing is left behind");
     }
+  });
+
+  it("of a run that had no progress to remember are not kept for --resume", async () => {
+    emptied();
+    await both("create table secret (id integer primary key, v text)");
+    await source.sql("insert into secret select i, repeat('x', 300) from generate_series(1, 3000) i");
+    // As on a full disk: files may have so many blocks of 512 bytes.
+    const { code } = await new Deno.Command("sh", {
+      args: [
+        "-c",
+        `trap '' XFSZ; ulimit -f 600; exec "$@"`,
+        "sh",
+        ...skyqCommand(),
+        ...args("repair", "secret", "--resume=secret.json"),
+      ],
+      cwd: dir,
+      stdout: "null",
+      stderr: "null",
+    }).output();
+    expect(code).toBe(1);
+    expect(files("secret")).toEqual([]);
   });
 
   it("take back what was applied before a run was stopped", async () => {

@@ -123,4 +123,15 @@ describe("repair of tables with columns and triggers of their own", () => {
     await target.sql("delete from t");
     expect((await run("repair", "--apply")).stderr).toContain("those for queues neither");
   });
+
+  it("a database that is read-only unless somebody says otherwise is mended by --apply", async () => {
+    await emptied();
+    await both("create table t (id int primary key, v text); insert into t values (1, 'a')");
+    await target.sql(`update t set v = 'b'; alter database "${target.name}" set default_transaction_read_only = on`);
+    expect((await run("repair", "--apply")).code).toBe(0);
+    await target.sql(
+      `begin read write; alter database "${target.name}" reset default_transaction_read_only; commit`,
+    );
+    expect(await target.sql("table t")).toBe("1|a");
+  });
 });
