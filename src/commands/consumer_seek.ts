@@ -1,6 +1,6 @@
 import { SkyqError } from "../base/errors.ts";
 import { defineCommand } from "../cli/command.ts";
-import { requireConsumer } from "../engine/queue_admin/names.ts";
+import { requireConsumer, requireNoNode } from "../engine/queue_admin/names.ts";
 import { findTick } from "../engine/queue_admin/position.ts";
 import { registerConsumerAt } from "../queue/pgq.ts";
 import { subconsumerOf } from "../queue/pgq_coop.ts";
@@ -33,6 +33,12 @@ export const consumerSeek = defineCommand({
           },
         );
       }
+      await requireNoNode(db, {
+        queue,
+        consumer,
+        act: "move",
+        hint: "What it applied is noted on its own side: `skyq replay CONFIG --rewind` goes back to that.",
+      });
       const tick = await findTick(db, queue, position!);
       if (before.current_batch !== null) ctx.log.warning(`Open batch ${before.current_batch} is forgotten`);
       await registerConsumerAt(db, queue, consumer, tick);

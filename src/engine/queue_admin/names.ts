@@ -98,3 +98,46 @@ export async function queueGrant(db: Queryable): Promise<string> {
   );
   return `Let ${owner}, or whoever may grant it, run: GRANT ${granted} TO ${role};`;
 }
+
+/** The node of a cascade that a queue belongs to here. @returns null when there is none, or this role may not look */
+export async function nodeOf(db: Queryable, queue: string): Promise<string | null> {
+  if (!await mayRead(db, "pgq_node.node_info")) return null;
+  const [row] = await db.query<{ name: string }>(
+    "select n.node_name as name from pgq_node.node_info n where n.queue_name = $1",
+    [queue],
+  );
+  return row?.name ?? null;
+}
+
+/**
+ * A consumer by which a node of a cascade reads, or which holds a watermark, is moved and ended by what knows of nodes.
+ * @param act what is to be done: `move`
+ * @throws {SkyqError} `refused` with the hint
+ */
+export async function requireNoNode(
+  db: Queryable,
+  { queue, consumer, act, hint }: { queue: string; consumer: string; act: string; hint: string },
+): Promise<void> {
+  if (!await mayRead(db, "pgq_node.subscriber_info")) return;
+  const [row] = await db.query<{ name: string }>(
+    `select s.subscriber_node as name from pgq_node.subscriber_info s
+      where s.queue_name = $1 and $2 in (s.worker_name, s.watermark_name)`,
+    [queue, consumer],
+  );
+  if (row === undefined) return;
+  throw new SkyqError(
+    "refused",
+    `Cannot ${act} consumer "${consumer}": node "${row.name}" reads queue "${queue}" by it`,
+    {
+      hint,
+    },
+  );
+}
+
+async function mayRead(db: Queryable, table: string): Promise<boolean> {
+  return (await one<{ may: boolean }>(
+    db,
+    "select coalesce(has_table_privilege(to_regclass($1), 'select'), false) as may",
+    [table],
+  )).may;
+}

@@ -7,6 +7,7 @@ import { skyq, type SkyqResult } from "../../harness/process.ts";
 let database: LentDatabase;
 let half: LentDatabase;
 let old: LentDatabase;
+let other: LentDatabase;
 let dir: string;
 
 const run = (line: string, ...more: string[]): Promise<SkyqResult> => skyq([...line.split(" "), ...more], { cwd: dir });
@@ -24,7 +25,7 @@ async function refused(line: string, ...more: string[]): Promise<[number, string
 }
 
 beforeAll(async () => {
-  [database, half, old] = await lendDatabases(3) as [LentDatabase, LentDatabase, LentDatabase];
+  [database, half, old, other] = await lendDatabases(4) as [LentDatabase, LentDatabase, LentDatabase, LentDatabase];
   dir = Deno.makeTempDirSync({ prefix: "skyq-queue-" });
   Deno.writeTextFileSync(`${dir}/db.ini`, `[queue]\ndb = ${database.dsn()}\n`);
   Deno.writeTextFileSync(`${dir}/half.ini`, `[queue]\ndb = ${half.dsn()}\n`);
@@ -154,6 +155,59 @@ describe("subconsumers", () => {
       .filter((row) => row.consumer_name.startsWith("team"));
     expect([team.lag < 60, worker.consumer_name, worker.last_tick]).toEqual([true, "team.w", null]);
     await ok("consumer unregister db.ini mail team");
+  });
+});
+
+describe("a queue that others live by", () => {
+  it("is not dropped under triggers that write into it, even with --force", async () => {
+    const queue = "o'q ж";
+    await ok("queue create db.ini", queue);
+    await database.sql(`
+      create table public.written (id int primary key);
+      create trigger "To queue" after insert on public.written for each row execute function pgq.logutriga('${
+      queue.replaceAll("'", "''")
+    }')`);
+    for (const force of [[], ["--force"]]) {
+      const [code, text] = await refused("queue drop db.ini", queue, ...force);
+      expect(code).toBe(1);
+      expect(text).toMatch(/triggers write into it: of written\n[^]*drop trigger "To queue" on written/);
+    }
+    expect((await skyq(["console", database.dsn(), "-c", `drop queue "${queue}"`])).stderr).toContain("triggers write");
+    await database.sql("insert into public.written values (1)");
+    await database.sql('drop trigger "To queue" on public.written');
+    await ok("queue drop db.ini", queue);
+  });
+
+  it("is dropped by what knows of nodes, and its workers are moved and ended by that", async () => {
+    const pair = `[skyq]\njob_name = leaf\nprovider_db = ${database.dsn()}\nsubscriber_db = ${other.dsn()}\n` +
+      "pgq_queue_name = shop\n";
+    Deno.writeTextFileSync(`${dir}/pair.ini`, pair);
+    await ok("provider install pair.ini");
+    await ok("subscriber install pair.ini");
+    await database.sql("create table public.goods (id int primary key)");
+    await ok("provider add pair.ini goods");
+    for (const force of [[], ["--force"]]) {
+      const [code, text] = await refused("queue drop db.ini shop", ...force);
+      expect(code).toBe(1);
+      expect(text).toMatch(
+        /node "shop_root" lives by it\nhint: `skyq provider remove CONFIG --all` [^]*drop_node\('shop', 'shop_root'\)/,
+      );
+    }
+    for (const consumer of ["leaf", ".leaf.watermark"]) {
+      expect(await refused("consumer seek db.ini shop", consumer, "oldest")).toEqual([
+        1,
+        expect.stringMatching(/Cannot move [^]*node "leaf" reads queue "shop" by it[^]*replay CONFIG --rewind/),
+      ]);
+      expect(await refused("consumer unregister db.ini shop", consumer)).toEqual([
+        1,
+        expect.stringMatching(/Cannot unregister [^]*subscriber unregister CONFIG/),
+      ]);
+    }
+    await ok("subscriber unregister pair.ini");
+    await ok("provider remove pair.ini --all");
+    await database.sql("select * from pgq_node.drop_node('shop', 'shop_root')");
+    expect(await ok("queue list db.ini --json")).not.toContain("shop");
+    await database.sql("insert into public.goods values (1)");
   });
 });
 
