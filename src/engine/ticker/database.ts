@@ -170,7 +170,10 @@ async function openSession(run: Run): Promise<Session | null> {
     onNotice: run.telling.notice,
   });
   try {
-    const reason = await unfitness(db);
+    const reason = await unfitness(db).catch((error: unknown) => {
+      if (error instanceof SkyqError && error.fault === "privilege") return error; // not even the schema
+      throw error;
+    });
     if (reason !== null) {
       // Beside a replay somebody else may be the one who ticks, and one of a cluster's databases may be another's.
       const isOthers = reason.fault === "privilege" && options.whenUnfit !== "fail";
