@@ -15,6 +15,8 @@ import type { Difference } from "./walk.ts";
 /** A value that a column of a rule may have for a moment, and that no other row has. */
 export type Aside =
   | { readonly kind: "null" }
+  /** A range that overlaps nothing. */
+  | { readonly kind: "empty"; readonly text: string }
   /** A random text, of so many characters at most. */
   | { readonly kind: "text"; readonly lengthMax: number }
   | { readonly kind: "uuid" }
@@ -70,6 +72,8 @@ interface AsideRow {
   not_null: boolean;
   settable: boolean;
   builtin: string;
+  /** `pg_type.typtype` */
+  kind: string;
   length: number;
 }
 
@@ -112,12 +116,25 @@ async function ruleOf(
   const asideOf = async (): Promise<UniqueRule["aside"]> => {
     const settable = known.filter((index) => !layout.columns[index]!.isKey)
       .map((index) => ({ index, column: columns.find(({ name }) => name === layout.columns[index]!.name)! }))
-      .filter(({ column }) => column.settable);
-    const nullable = row.nulls_same ? undefined : settable.find(({ column }) => !column.not_null);
-    if (nullable !== undefined) return { column: nullable.index, how: { kind: "null" } };
-    for (const { index, column } of settable) {
-      const how = constantAside(column) ??
+      .filter(({ column }) => column.settable)
+      .map((one) => ({ ...one, nth: row.plain.indexOf(one.column.name) }));
+    // What an expression makes of a value nobody can promise: the server will say.
+    const [plain, hidden] = [settable.filter(({ nth }) => nth >= 0), settable.filter(({ nth }) => nth < 0)];
+    const nullable = (some: typeof settable) => {
+      const found = row.nulls_same ? undefined : some.find(({ column }) => !column.not_null);
+      return found && { column: found.index, how: { kind: "null" } as const };
+    };
+    const whole = nullable(plain);
+    if (whole !== undefined) return whole;
+    for (const { index, column, nth } of plain) {
+      const how = emptyAside(column, row.operators[nth] ?? "") ?? constantAside(column) ??
         await numberAside(column, layout.columns[index]!, { source, target, layout });
+      if (how !== null) return { column: index, how };
+    }
+    const part = nullable(hidden);
+    if (part !== undefined) return part;
+    for (const { index, column } of hidden) {
+      const how = constantAside(column);
       if (how !== null) return { column: index, how };
     }
     return null;
@@ -167,6 +184,11 @@ const INTEGERS = ["int2", "int4", "int8"];
 function hasOneText({ source, target }: LayoutColumn): boolean {
   const [a, b] = [source.builtin, target.builtin];
   return ONE_TEXT.has(b) && target.isDeterministic && (a === b || (INTEGERS.includes(a) && INTEGERS.includes(b)));
+}
+
+function emptyAside({ kind }: AsideRow, operator: string): Aside | null {
+  if (operator !== "operator(pg_catalog.&&)") return null;
+  return kind === "r" ? { kind: "empty", text: "empty" } : kind === "m" ? { kind: "empty", text: "{}" } : null;
 }
 
 /** Fewer characters are not random enough. */
@@ -264,6 +286,7 @@ const ASIDE_SQL = `
   )
   select a.attname as name, b.not_null, a.attgenerated = '' and a.attidentity <> 'a' as settable,
          case when t.typnamespace = 'pg_catalog'::regnamespace then t.typname else '' end as builtin,
+         t.typtype::text as kind,
          case when t.typname in ('varchar', 'bpchar') then b.typmod - 4 else -1 end::int4 as length
     from base b
     join pg_catalog.pg_attribute a on a.attrelid = $1::pg_catalog.regclass and a.attnum = b.attnum
@@ -312,6 +335,8 @@ export class Asides {
     switch (how.kind) {
       case "null":
         return null;
+      case "empty":
+        return encoder.encode(how.text);
       case "uuid":
         return encoder.encode(crypto.randomUUID());
       case "text":
