@@ -43,20 +43,24 @@ $$;
 
 create or replace function skyq._key_is_watched(i_table regclass, i_keys text[]) returns boolean
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
--- Whether a statement by which a key changes is one that sets a column of the key, and makes the table's key trigger tell
--- of it: so that of all others nobody need compare the rows before and after. Evaluated and forgotten like
--- skyq._shape_holds(), which makes it false where the snapshot may be an old one.
+-- Whether the table's key trigger tells of each row whose key changes, before the statement's rows are logged: so that of
+-- other statements nobody need compare the rows before and after. It is a trigger of rows, as of several updates of one
+-- table in one statement (WITH, foreign keys) only the first fires those before the statement, with its own columns.
+-- Evaluated and forgotten like skyq._shape_holds(), which makes it false where the snapshot may be an old one.
 begin
     return current_setting('transaction_isolation') like 'read %'
        and exists (
             select
               from pg_trigger t
-             where t.tgrelid = i_table and t.tgenabled in ('O', 'A') and t.tgtype = 18 and t.tgqual is null  -- before update
+             where t.tgrelid = i_table and t.tgenabled in ('O', 'A') and t.tgtype = 17      -- after update, row
                and skyq._is_queue_function(t.tgfoid)
+               and strpos(pg_get_triggerdef(t.oid), ' FOR EACH ROW ' || skyq._when_key_moves(i_keys) || ' EXECUTE ') > 0
                and array(select a.attname::text from pg_attribute a
                           where a.attrelid = i_table and a.attnum = any (t.tgattr::int2[]) and a.attgenerated = ''
                           order by 1) = array(select k from unnest(i_keys) k order by 1))
        -- one that writes into the row may write its key
-       and not exists (select from pg_trigger t where t.tgrelid = i_table and (t.tgtype & 19) = 19 and t.tgenabled <> 'D');
+       and not exists (select from pg_trigger t where t.tgrelid = i_table and (t.tgtype & 19) = 19 and t.tgenabled <> 'D')
+       -- rows of its children have their own triggers
+       and not exists (select from pg_inherits i where i.inhparent = i_table);
 end;
 $$;

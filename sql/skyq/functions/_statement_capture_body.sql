@@ -7,7 +7,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 -- Nothing says which old row became which new one, and nothing needs to: a key that is gone is a delete, a new one an
 -- insert, and one that is on both sides an update, whatever row had it before. Whether there are others than updates
 -- takes a join of both, or no look at all where the key trigger (skyq._key_is_watched()) has told of nothing: it calls the
--- same function before the statement.
+-- same function for each row whose key has changed, which happens before that for the statement.
 declare
     v_queue pgq.queue;
     v_args record;
@@ -83,7 +83,7 @@ begin
     if %2$s and v_context operator(pg_catalog.=) %13$L then
             %3$s
     elsif %2$s and v_context operator(pg_catalog.=) %14$L then
-            if TG_WHEN operator(pg_catalog.=) 'BEFORE' then
+            if TG_LEVEL operator(pg_catalog.=) 'ROW' then
                 v_type := pg_catalog.set_config(%26$L, 'changes', true);
                 return null;
             elsif %27$s and (pg_catalog.current_setting(%26$L, true) operator(pg_catalog.=) 'changes') is not true then
@@ -109,7 +109,7 @@ begin
     if pg_catalog.current_setting('session_replication_role') operator(pg_catalog.=) 'local' then
         return null;
     end if;
-    if TG_WHEN operator(pg_catalog.=) 'BEFORE' then
+    if TG_LEVEL operator(pg_catalog.=) 'ROW' then
         v_type := pg_catalog.set_config(%26$L, 'changes', true);
         return null;
     end if;

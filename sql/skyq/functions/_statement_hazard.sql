@@ -27,6 +27,19 @@ begin
                     and (k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd'))) then
         return 'foreign keys may change the table because it was changed';
     end if;
+    if exists (
+        select
+          from pg_constraint k
+          join pg_constraint o on o.conrelid = i_table and o.contype = 'f' and o.oid <> k.oid
+          join pg_attribute a on a.attrelid = i_table and a.attnum = any (k.conkey)
+         where k.conrelid = i_table and k.contype = 'f'
+           and (   -- a key on its way: what one of them makes of it is no row in the end
+                   a.attname = any (skyq._captured_key(i_table, i_args))
+                   and (k.confupdtype in ('c', 'n', 'd') and o.confupdtype in ('c', 'n', 'd')
+                        or k.confdeltype in ('n', 'd') and o.confdeltype in ('c', 'n', 'd'))
+                or k.confdeltype in ('n', 'd') and o.confdeltype = 'c')) then
+        return 'two foreign keys may change a row twice in one statement';
+    end if;
     if exists (select from pg_inherits i where i_table in (i.inhrelid, i.inhparent)) then
         return 'it inherits or is a partition';
     end if;

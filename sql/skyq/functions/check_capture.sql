@@ -18,12 +18,12 @@ begin
         problem := case
             when local_name is null then 'table is gone'
             when skyq._full_shape(v_capture.table_oid) <> v_capture.columns then 'columns or key have changed'
-            -- the key trigger, before the statement, only saves work
+            -- the key trigger, for rows that are updated, only saves work
             when 60 <> (select coalesce(bit_or(t.tgtype & 60), 0) from pg_trigger t       -- I, D, U and T
-                         where t.tgrelid = v_capture.table_oid and not t.tgisinternal and (t.tgtype & 2) = 0
+                         where t.tgrelid = v_capture.table_oid and not t.tgisinternal and t.tgtype <> 17
                            and t.tgfoid = to_regproc(format('skyq.%I', v_capture.function_name))) then 'trigger is gone'
             when exists (select from pg_trigger t
-                          where t.tgrelid = v_capture.table_oid and t.tgenabled in ('D', 'R') and (t.tgtype & 2) = 0
+                          where t.tgrelid = v_capture.table_oid and t.tgenabled in ('D', 'R') and t.tgtype <> 17
                             and t.tgfoid = to_regproc(format('skyq.%I', v_capture.function_name))) then 'trigger is disabled'
             when v_capture.mode = 'statement' then skyq._statement_hazard(v_capture.table_oid, v_capture.trigger_args)
         end;

@@ -45,7 +45,8 @@ begin
             ('statement', '', 'AFTER INSERT', 'REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT', i_args),
             ('statement', '_upd', 'AFTER UPDATE',
                 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT', i_args),
-            ('statement', '_key', 'BEFORE UPDATE OF ' || skyq._watched_key(v_table, i_args), 'FOR EACH STATEMENT', '{}'),
+            ('statement', '_key', 'AFTER UPDATE OF ' || skyq._watched_key(v_table, i_args),
+                'FOR EACH ROW ' || skyq._when_key_moves(skyq._captured_key(v_table, i_args)), '{}'),
             ('statement', '_del', 'AFTER DELETE', 'REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT', i_args),
             (v_mode, '_truncate', 'AFTER TRUNCATE', 'FOR EACH STATEMENT', '{}')) t (mode, suffix, event, scope, args)
          where t.mode = v_mode and t.event is not null));
@@ -53,14 +54,27 @@ begin
 end;
 $$;
 
+create or replace function skyq._captured_key(i_table oid, i_args text[]) returns text[]
+language sql stable set search_path = pg_catalog, pg_temp as $$
+-- The columns that tell the rows of a table apart: those of pkey=, else its primary key's.
+select case when c.o_pkey is null then skyq._key_columns(i_table) else skyq._name_list(c.o_pkey) end
+  from skyq._capture_args(i_args) c
+$$;
+
 create or replace function skyq._watched_key(i_table oid, i_args text[]) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
--- The columns of a table's key as the list of a trigger that tells of statements that set one of them.
+-- The columns of a table's key as the list of a trigger that tells of changed keys.
 -- Returns:   null where it would not tell of all: a generated column changes by itself
 select string_agg(quote_ident(k.name), ', ' order by k.nr)
-  from skyq._capture_args(i_args) c
- cross join unnest(case when c.o_pkey is null then skyq._key_columns(i_table) else skyq._name_list(c.o_pkey) end)
-            with ordinality k (name, nr)
+  from unnest(skyq._captured_key(i_table, i_args)) with ordinality k (name, nr)
   join pg_attribute a on a.attrelid = i_table and a.attname = k.name
 having bool_and(a.attgenerated = '')
+$$;
+
+create or replace function skyq._when_key_moves(i_keys text[]) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+-- The condition of that trigger, as pg_get_triggerdef() writes it: keys that are not the same to the byte.
+select format('WHEN (record_image_ne(ROW(%s), ROW(%s)))', string_agg('old.' || quote_ident(k.name), ', ' order by k.nr),
+              string_agg('new.' || quote_ident(k.name), ', ' order by k.nr))
+  from unnest(i_keys) with ordinality k (name, nr)
 $$;

@@ -29,7 +29,7 @@ describe("skyq.create_capture() by statement", () => {
     expect(await triggers()).toEqual([
       ["_londiste_q", 4],
       ["_londiste_q_del", 8],
-      ["_londiste_q_key", 18],
+      ["_londiste_q_key", 17],
       ["_londiste_q_truncate", 32],
       ["_londiste_q_upd", 16],
     ]);
@@ -112,6 +112,19 @@ describe("skyq.create_capture() by statement", () => {
     await isPlain("update t set id = 11 where id = 1; update t set txt = 'z' where id = 11", "D:id,I:id,U:id");
     await isPlain("begin; update t set id = 1 where id = 11; update t set id = id; commit", "D:id,I:id,U:id,U:id,U:id");
     await isPlain("insert into t values (3) on conflict (id) do update set id = 33", "D:id,I:id");
+    await isPlain(
+      "with a as (update t set id = 3 where id = 33) update t set txt = 'z' where id = 2",
+      "D:id,U:id,I:id",
+    );
+    await isPlain(
+      "with a as (update t set txt = 'y' where id = 2) update t set id = 33 where id = 3",
+      "D:id,U:id,I:id",
+    );
+    await isPlain(
+      `with a as (insert into t values (2) on conflict (id) do update set txt = 'z') update t set id = 3 where id = 33`,
+      "D:id,U:id,I:id",
+    );
+    await isPlain("update t set id = 33 where id = 3", "D:id,I:id");
     await isPlain(`update u set a = 'z', n = 3 where a = 'x'`, `D:"b,c",a,I:"b,c",a`.replaceAll('"', ""));
     await isPlain(`update u set n = 4`, "U:b,c,a,U:b,c,a");
     await isPlain(`update u set "b,c" = "b,c" + 5 where a = 'y'`, "D:b,c,a,I:b,c,a");
@@ -272,10 +285,23 @@ describe("skyq.create_capture() by statement", () => {
           "alter table t drop constraint fk; drop table o",
           "foreign keys may change",
         ],
+        [
+          `create table o (id int primary key);
+           alter table t add foreign key (id) references o on update cascade, add a int references o on update cascade`,
+          "alter table t drop constraint t_id_fkey, drop a; select skyq.refresh_capture('q', 't'); drop table o",
+          "two foreign keys may change a row twice in one statement",
+        ],
+        [
+          `create table o (id int primary key);
+           alter table t add a int references o on delete set null, add b int references o on delete cascade`,
+          "alter table t drop a, drop b; select skyq.refresh_capture('q', 't'); drop table o",
+          "two foreign keys may change a row twice",
+        ],
         ["create table child () inherits (t)", "drop table child", "it inherits or is a partition"],
       ]
     ) {
       await sql.unsafe(make!);
+      await sql.unsafe("select skyq.refresh_capture('q', 't')");
       expect((await check())[0]![0]).toContain(why);
       expect(await refusal()).toContain(why);
       await sql.unsafe(undo!);
@@ -283,6 +309,11 @@ describe("skyq.create_capture() by statement", () => {
     }
     await sql.unsafe(`create trigger tg before insert on t execute function f();
       create table o (id int primary key references t on delete cascade)`);
+    expect(await check()).toEqual([[null]]);
+    await sql.unsafe(`drop table o; create table p (id int primary key);
+      alter table t add a int references p on update cascade on delete cascade,
+                    add b int references p on update cascade on delete cascade;
+      select skyq.refresh_capture('q', 't')`);
     expect(await check()).toEqual([[null]]);
   });
 
