@@ -2,7 +2,7 @@
 
 import { SkyqError } from "../../base/errors.ts";
 import { type Batch, nextBatch } from "../../queue/pgq.ts";
-import { getConsumerState } from "../../queue/pgq_node.ts";
+import { type ConsumerState, getConsumerState } from "../../queue/pgq_node.ts";
 import type { Path } from "./path.ts";
 
 export interface OpenBatch extends Batch {
@@ -12,13 +12,14 @@ export interface OpenBatch extends Batch {
 
 /**
  * Opens the consumer's next batch (or the one still open) and checks the subscriber's position against it.
+ * @param known the consumer's state, where it was just read: who holds the job's lock is the only one to move it
  * @returns null when no batch is ready
  * @throws {SkyqError} `lost-position` when the batch neither follows nor equals what the subscriber has
  */
-export async function openBatch(path: Path): Promise<OpenBatch | null> {
+export async function openBatch(path: Path, known: ConsumerState | null = null): Promise<OpenBatch | null> {
   const batch = await nextBatch(path.provider, path.queue, path.consumer);
   if (batch === null) return null;
-  const state = await getConsumerState(path.subscriber, path.queue, path.consumer);
+  const state = known ?? await getConsumerState(path.subscriber, path.queue, path.consumer);
   if (state === null) {
     throw new SkyqError(
       "not-installed",

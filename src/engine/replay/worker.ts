@@ -263,7 +263,7 @@ class ReplaySession {
     if (state?.paused) return false;
     await this.#housekeeping();
 
-    const batch = await openBatch(this.#path);
+    const batch = await openBatch(this.#path, state);
     if (!await this.#settleTables(batch)) return false;
     if (batch === null) {
       await this.#complainOfCounter();
