@@ -32,6 +32,8 @@ const RANGE_BYTES = 64 << 10;
 const RANGE_ROWS_MAX = 5_000;
 /** Ranges in one statement. */
 const RANGES_AT_ONCE = 128;
+/** Their bounds are looked up for several. */
+const BOUNDS_AT_ONCE = 8 * RANGES_AT_ONCE;
 
 /** How a table's rows are put together for hashing: by ranges of keys through an index, or into buckets in one pass. */
 export type Hashing = "ranges" | "buckets";
@@ -56,12 +58,12 @@ export interface RangeHash {
   readonly hash: string;
 }
 
-/** Every `rows`-th key of the source, in order: the ends of all ranges but the last one. @param limit so many of them */
+/** Every `rows`-th key of the source behind `after`, in order. @param limit so many of them */
 export async function* rangeBounds(
   source: WireConnection,
   layout: Layout,
   rows: number,
-  { where, after, limit }: { where: string | null; after: readonly Cell[] | null; limit?: number },
+  { where, after, limit }: { where: string | null; after: readonly Cell[] | null; limit: number },
 ): AsyncGenerator<Cell[], void, void> {
   const names = layout.key.map((_, n) => `k${n}`).join(", ");
   const keys = layout.key.map((column, n) => `${orderExpression(layout, column, "source")} as k${n}`).join(", ");
@@ -69,26 +71,36 @@ export async function* rangeBounds(
     source,
     `copy (select ${names} from (select ${keys}, row_number() over (order by ${orderBy(layout, "source")}) as n from ${
       fromClause(layout, "source")
-    }${whereClause(layout, "source", { where, range: { after } })}${
-      limit === undefined ? "" : ` order by ${orderBy(layout, "source")} limit ${limit * rows}`
+    }${whereClause(layout, "source", { where, range: { after } })} order by ${orderBy(layout, "source")} limit ${
+      limit * rows
     }) "skyq bounds" where n % ${rows} = 0 order by n) to stdout`,
   );
 }
 
-/** Cuts ranges out of bounds: `RANGES_AT_ONCE` at a time, the last one of all open to the end. */
+/**
+ * Cuts the source's rows behind `after` into ranges of `rows`: some at a time, the last one of all open to the end.
+ * Meanwhile the session is free, and only some bounds are in memory.
+ */
 export async function* rangesOf(
-  bounds: AsyncIterable<readonly Cell[]>,
-  after: readonly Cell[] | null,
+  source: WireConnection,
+  layout: Layout,
+  rows: number,
+  { where, after, boundsAtOnce = BOUNDS_AT_ONCE }: {
+    where: string | null;
+    after: readonly Cell[] | null;
+    boundsAtOnce?: number;
+  },
 ): AsyncGenerator<KeyRange[], void, void> {
-  let ranges: KeyRange[] = [];
-  for await (const bound of bounds) {
-    ranges.push({ after, upTo: bound });
-    after = bound;
-    if (ranges.length < RANGES_AT_ONCE) continue;
-    yield ranges;
-    ranges = [];
+  for (let isLast = false; !isLast;) {
+    const ranges: KeyRange[] = [];
+    for await (const bound of rangeBounds(source, layout, rows, { where, after, limit: boundsAtOnce })) {
+      ranges.push({ after, upTo: bound });
+      after = bound;
+    }
+    isLast = ranges.length < boundsAtOnce;
+    if (isLast) ranges.push({ after, upTo: null });
+    for (let at = 0; at < ranges.length; at += RANGES_AT_ONCE) yield ranges.slice(at, at + RANGES_AT_ONCE);
   }
-  yield [...ranges, { after, upTo: null }];
 }
 
 /**

@@ -12,7 +12,6 @@ import {
   hashingOf,
   hashRanges,
   inBuckets,
-  rangeBounds,
   type RangeHash,
   rangeRows,
   rangesOf,
@@ -286,11 +285,8 @@ class Reading {
   /** Hashes ranges, and reads those whose hashes differ. */
   async #hash(rows: number, gap: number, after: readonly Cell[] | null): Promise<void> {
     const { snapshots: { source, target }, layout, options: { where, pace, log, method, signal }, names } = this;
-    // All bounds first: the session can do one thing at a time.
-    const bounds: Cell[][] = [];
-    for await (const bound of rangeBounds(source, layout, rows, { where, after })) bounds.push(bound);
     let done = after;
-    for await (const ranges of rangesOf(inTurn(bounds), after)) {
+    for await (const ranges of rangesOf(source, layout, rows, { where, after })) {
       signal.throwIfAborted();
       await Promise.all([source.exec("savepoint skyq"), target.exec("savepoint skyq")]);
       let hashes: [RangeHash[], RangeHash[]];
@@ -393,8 +389,4 @@ class Reading {
 
 function add(sum: WalkCounts, a: Readonly<WalkCounts>, b: Readonly<WalkCounts>): void {
   for (const key of Object.keys(sum) as (keyof WalkCounts)[]) sum[key] = a[key] + b[key];
-}
-
-async function* inTurn<T>(values: readonly T[]): AsyncGenerator<T, void, void> {
-  yield* values;
 }
