@@ -11,8 +11,12 @@ export const repair = defineCommand({
   details:
     "Writes fix.SCHEMA.TABLE.sql for each table that differs, and undo.SCHEMA.TABLE.sql, which takes that back. With " +
     "--apply the rows are mended at once, some hundred in a transaction: each is looked at again in it, and left alone " +
-    "when it has changed or a change is on its way to it. Triggers and foreign keys do not fire.\n\n" +
-    "Locks, and exit status, as `skyq compare`: 3 when differences were found, 0 when there are none, or none any more.",
+    "when it has changed or a change is on its way to it. Triggers and foreign keys do not fire, nor for files " +
+    "where the role that runs them may set session_replication_role. Rows that exchange unique values are mended in one " +
+    "transaction.\n\n" +
+    "The files in the directory are of the last run alone: an older fix file is removed, an older undo file gets a number.\n\n" +
+    "Locks, and exit status, as `skyq compare`: 3 when differences were found, 0 when there are none, or none any more; " +
+    "6 when another run is writing the same files.",
   examples: [
     "skyq repair conf.ini orders",
     "skyq repair conf.ini orders --apply",

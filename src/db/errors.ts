@@ -161,6 +161,10 @@ const HINTS_BY_MESSAGE: readonly [RegExp, string][] = [
     /^EXECUTE of transaction commands is not implemented$/,
     "All of it runs in one transaction: take BEGIN, COMMIT, ROLLBACK and their like out.",
   ],
+  [
+    /^query would be affected by row-level security policy /,
+    "Rows would stay unseen: connect as the table's owner, or as a role with BYPASSRLS.",
+  ],
   [/^too many connections for role /, "The role's limit is reached: ALTER ROLE … CONNECTION LIMIT, or close some."],
   [
     /^too many connections for database /,
