@@ -98,13 +98,12 @@ select coalesce('(' || skyq._words(i_table, i_row, i_ignore)
                 || ' collate pg_catalog."C") operator(pg_catalog.!~) ''[^-.0-9A-Z_a-z ,:@&]''', 'true')
 $$;
 
-create or replace function skyq._long_statement_expression(i_table oid, i_row text) returns text
+create or replace function skyq._long_statement_expression(i_table oid, i_row text, i_has_signs boolean) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
 -- As skyq._row_expression(), where skyq._context() is the easy one, for the rows of a statement so long that only what a
--- row reads and copies counts, not what there is to be made ready. So || joins the columns; the signs of dates are
--- replaced in the dates, while these are few, and of the signs of words only those that the statement's hold:
--- capture.v_has_signs says which, after a look at some rows, and a row that capture.v_easy does not fit takes the slower
--- way.
+-- row reads and copies counts, not what there is to be made ready. So || joins the columns, and the signs of dates are
+-- replaced in the dates, while these are few. Of the signs of words some are expected with i_has_signs only; a row that
+-- holds others takes the slower way.
 -- Returns:   null for tables that would gain nothing: without words, or so wide that || copies too much
 with shown as (
     select c.nr, c.kind, c.chars, c.has_nulls, i_row || '.' || skyq._quoted(c.name) as value,
@@ -119,8 +118,7 @@ with shown as (
 ), encoded as (
     select s.*, case
                when s.kind = 'words' then
-                   format('case when capture.v_has_signs then %s else %s end',
-                          skyq._replacements(s.shown, '&,:@'), skyq._replacements(s.shown, '&,'))
+                   skyq._replacements(s.shown, case when i_has_signs then '&,:@' else '&,' end)
                when s.kind = 'bytes' then
                    format('''%%5cx'' operator(pg_catalog.||) pg_catalog.encode(%s, ''hex'')', s.value)
                when s.kind = 'other' then format('pg_catalog.replace(skyq._urlencode(%s), ''+'', '' '')', s.shown)
@@ -128,8 +126,9 @@ with shown as (
                else s.shown end as text
       from shown s
 )
-select format('case when (%s collate pg_catalog."C") operator(pg_catalog.!~) capture.v_easy then %s else %s end',
+select format('case when (%s collate pg_catalog."C") operator(pg_catalog.!~) %L then %s else %s end',
               skyq._words(i_table, i_row, '{}'),
+              case when i_has_signs then '[^-.0-9A-Z_a-z ,:@&]' else '[^-.0-9A-Z_a-z ,&]' end,
               skyq._replacements(
                   string_agg(format(case when e.has_nulls then
                                  'case when %1$s is not distinct from null then %2$L else %3$L operator(pg_catalog.||) %4$s end'

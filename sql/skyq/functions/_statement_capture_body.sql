@@ -19,7 +19,7 @@ declare
     v_name text;
     v_is_as_written text := format('skyq._shape_holds(pg_catalog.regclass %L, %L)', i_table, skyq._shape(i_table));
     v_is_many text;
-    v_events text[];        -- for easy rows, for all, and for easy ones of long statements; I, U, D, and U that changes keys
+    v_events text[];        -- for easy rows, for all, for those of long statements without signs and with; I, U, D, and U that changes keys
     v_context record;
     v_set text := $set$v_jit := pg_catalog.current_setting('jit'); v_nestloop := pg_catalog.current_setting('enable_nestloop');
             v_type := pg_catalog.set_config('jit', 'off', true); v_type := pg_catalog.set_config('enable_nestloop', 'off', true);$set$;
@@ -59,13 +59,13 @@ begin
       from (values
         (1, skyq._mixed_row_expression(i_table, 'n'), skyq._mixed_row_expression(i_table, 'o')),
         (2, skyq._row_expression(i_table, 'n', '{}'), skyq._row_expression(i_table, 'o', '{}')),
-        (3, skyq._long_statement_expression(i_table, 'n'), skyq._long_statement_expression(i_table, 'o')))
+        (3, skyq._long_statement_expression(i_table, 'n', false), skyq._long_statement_expression(i_table, 'o', false)),
+        (4, skyq._long_statement_expression(i_table, 'n', true), skyq._long_statement_expression(i_table, 'o', true)))
             w (nr, new_row, old_row);
     select c.* into v_context from skyq._context(i_table, true) c;
 
     return format($body$
 -- Written by skyq.create_capture(), form 3; skyq.refresh_capture() writes it anew.
-<<capture>>
 declare
     v_context pg_catalog.text := %20$s;
     v_slot pg_catalog.int4;
@@ -76,8 +76,6 @@ declare
     v_jit pg_catalog.text;
     v_nestloop pg_catalog.text;
     v_is_moved pg_catalog.bool;
-    v_has_signs pg_catalog.bool;
-    v_easy pg_catalog.text;
     v_is_long pg_catalog.bool;%1$s
 begin
     if %2$s and v_context operator(pg_catalog.=) %13$L then
@@ -88,7 +86,8 @@ begin
                 return null;
             elsif %27$s and (pg_catalog.current_setting(%26$L, true) operator(pg_catalog.=) 'changes') is not true then
                 v_is_moved := false;
-            elsif pg_catalog.pg_stat_get_xact_tuples_updated(TG_RELID) operator(pg_catalog.<=) 64 then
+            elsif pg_catalog.pg_stat_get_xact_tuples_updated(TG_RELID) operator(pg_catalog.<=) 64
+              and pg_catalog.current_setting('track_counts') operator(pg_catalog.=) 'on' then
                 v_is_moved := %15$s;
             else
                 %24$s
@@ -158,18 +157,18 @@ begin
         %12$s
     end if;
     return null;
-end capture;
+end;
 $body$,
         case when v_args.o_table_name is null then format(e'\n    v_name pg_catalog.text := %s;', skyq._logged_name(null)) end,
         format('skyq._full_shape_holds(pg_catalog.regclass %L, %L)', i_table, skyq._full_shape(i_table)),
-        skyq._easy_statement(v_queue, i_table, v_name, 'inserted', v_events[1][1], v_events[3][1], v_set, v_reset),
+        skyq._easy_statement(v_queue, i_table, v_name, 'inserted', v_events[1][1], v_events[3][1], v_events[4][1], v_set, v_reset),
         i_queue_name, v_name, v_is_as_written, (select format('%s operator(pg_catalog.=) %L', c.expression, c.shown) from skyq._context(i_table, false) c), skyq._set_settings(i_table), i_table,
         coalesce(i_args, '{}'), skyq._slot_inserts(v_queue, v_name, v_events[2][1], null), skyq._reset_settings(i_table),
         v_context.shown || 'INSERT', v_context.shown || 'UPDATE', v_is_many,
         skyq._slot_inserts(v_queue, v_name, v_events[1][4], v_reset || ' return null;'),
-        skyq._easy_statement(v_queue, i_table, v_name, 'updated', v_events[1][2], v_events[3][2], v_set, v_reset),
+        skyq._easy_statement(v_queue, i_table, v_name, 'updated', v_events[1][2], v_events[3][2], v_events[4][2], v_set, v_reset),
         v_context.shown || 'DELETE',
-        skyq._easy_statement(v_queue, i_table, v_name, 'deleted', v_events[1][3], v_events[3][3], v_set, v_reset),
+        skyq._easy_statement(v_queue, i_table, v_name, 'deleted', v_events[1][3], v_events[3][3], v_events[4][3], v_set, v_reset),
         v_context.expression,
         skyq._slot_inserts(v_queue, v_name, v_events[2][3], null), skyq._slot_inserts(v_queue, v_name, v_events[2][4], null),
         skyq._slot_inserts(v_queue, v_name, v_events[2][2], null), v_set, v_reset,
@@ -218,17 +217,19 @@ select case when not s.is_constant then format(e'v_slot := %s;\n            ', s
 $$;
 
 create or replace function skyq._easy_statement(
-    i_queue pgq.queue, i_table oid, i_name text, i_op text, i_events text, i_long_events text, i_set text, i_reset text)
+    i_queue pgq.queue, i_table oid, i_name text, i_op text, i_events text, i_plain_events text, i_sign_events text,
+    i_set text, i_reset text)
 returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
 -- Writes the statements that log the rows of a statement (i_op is inserted, updated or deleted) as events of one kind,
--- and end the function, or do nothing when pgq.insert_event() has a say. i_long_events, or null, is for more than 64 rows.
+-- and end the function, or do nothing when pgq.insert_event() has a say. i_plain_events and i_sign_events, or null, are for
+-- more than 64 rows: a look at sixteen of them says which of the two, as each sign that words may hold costs.
 --
 -- How many rows a transaction has written costs little to know, how many a statement has a query. A plan is kept for
 -- statements of any size: one made for a million rows must not be compiled each time, nor one made for a single row join
 -- a million by nested loops, and i_set and i_reset see to that.
 select format('if pg_catalog.pg_stat_get_xact_tuples_%s(TG_RELID) operator(pg_catalog.>) 64 then', i_op)
-       || case when i_long_events is null then format(e'\n                %s\n            end if;\n            %s
+       || case when i_plain_events is null then format(e'\n                %s\n            end if;\n            %s
             if v_jit is not null then\n                %s\n            end if;', i_set,
                    skyq._slot_inserts(i_queue, i_name, i_events,
                        format(e'if v_jit is not null then\n                %s\n                end if;\n                return null;', i_reset)),
@@ -238,15 +239,18 @@ select format('if pg_catalog.pg_stat_get_xact_tuples_%s(TG_RELID) operator(pg_ca
             end if;
             if v_is_long then
                 %2$s
-                v_has_signs := (select pg_catalog.bool_or(%3$s operator(pg_catalog.~) '[:@]')
-                                  from (select * from %1$s offset 64 limit 16) %4$s);
-                v_easy := case when v_has_signs then '[^-.0-9A-Z_a-z ,:@&]' else '[^-.0-9A-Z_a-z ,&]' end;
+                if (select pg_catalog.bool_or(%3$s operator(pg_catalog.~) '[:@]')
+                      from (select * from %1$s offset 64 limit 16) %4$s) then
             %5$s
-                %6$s
+                else
+            %6$s
+                end if;
+                %7$s
             else
-            %7$s
+            %8$s
             end if;$statements$, r.name, i_set, skyq._words(i_table, left(r.name, 1), '{}'), left(r.name, 1),
-                   skyq._slot_inserts(i_queue, i_name, i_long_events, i_reset || e'\n                return null;'), i_reset,
+                   skyq._slot_inserts(i_queue, i_name, i_sign_events, i_reset || e'\n                return null;'),
+                   skyq._slot_inserts(i_queue, i_name, i_plain_events, i_reset || e'\n                return null;'), i_reset,
                    skyq._slot_inserts(i_queue, i_name, i_events, 'return null;')) end
   from (select case i_op when 'deleted' then 'old_rows' else 'new_rows' end) r (name)
 $$;

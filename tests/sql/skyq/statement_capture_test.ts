@@ -134,6 +134,14 @@ describe("skyq.create_capture() by statement", () => {
        update t set id = id + 100, n = other() where id = 2`,
       "D:b,c,a,I:b,c,a,D:id,I:id",
     );
+    if (Number(await database.current.value("select current_setting('server_version_num')")) >= 150000) {
+      await isPlain(
+        "merge into t using (values (33)) v (i) on t.id = v.i when matched and txt is null then do nothing " +
+          "when matched then update set id = 34",
+        "D:id,I:id",
+      );
+      await isPlain("update t set id = 33 where id = 34", "D:id,I:id");
+    }
     await isPlain("alter table t disable trigger _londiste_q_key; update t set id = 5 where id = 33", "D:id,I:id");
     await isPlain("alter table t enable trigger _londiste_q_key; update t set id = 6 where id = 5", "D:id,I:id");
     await isPlain("begin isolation level serializable; update t set id = 5 where id = 6; commit", "D:id,I:id");
@@ -189,7 +197,21 @@ describe("skyq.create_capture() by statement", () => {
       uuid: "md5(w)::uuid",
     };
     // The rows that are looked at may hold none of the signs that the others hold, some, or all.
-    const texts = ["left at 9, door & co", "a@b.c: d", "a", "", "it's 5%", "+=?", "\\", "ü", "漢字", "\x01", "a\nb"];
+    const texts = [
+      "left at 9, door & co",
+      "a@b.c: d",
+      "a",
+      "",
+      "x@y",
+      "x: y",
+      "it's 5%",
+      "+=?",
+      "\\",
+      "ü",
+      "漢字",
+      "\x01",
+      "a\nb",
+    ];
     const words = {
       plain: "'left at 9, door & co ' || i",
       "rarely odd": `case when i % 20 = 19 then (array[$$${
