@@ -64,7 +64,9 @@ describe("console", () => {
     );
     expect(await coop("register subconsumer w1 for team")).toContain('Subconsumer "w1" of consumer "team"');
     await database.sql("select pgq.insert_event('q1', 'for', 'team')");
-    await coop("select pgq.force_tick('q1'); select pgq.ticker('q1'); select pgq_coop.next_batch('q1', 'team', 'w1')");
+    await coop(
+      "select pgq.force_tick('q1'); select pgq.ticker('q1'); select pgq_coop.next_batch_custom('q1', 'team', 'w1', null, 1, null)",
+    );
     expect(await coop("show batch 'team.w1'")).toMatch(/for +team[^]*\(1 row\)/);
     expect((await run("unregister subconsumer * for team", "-Q", "q1")).stderr).toContain("has active batch");
     expect(await coop("unregister subconsumer w1 for team close batch")).toBe("UNREGISTER\n");
