@@ -1,6 +1,7 @@
 import type { Logger } from "../../base/log.ts";
 import { SkyqError } from "../../base/errors.ts";
 import { during } from "../../db/errors.ts";
+import type { Locker } from "../../db/locks.ts";
 import { quoteFullName, quoteIdent, splitName } from "../../db/quote.ts";
 import type { Queryable } from "../../db/queryable.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
@@ -59,13 +60,12 @@ export async function loadTable(from: WireConnection, to: WireConnection, copy: 
   queue: string;
   skipTruncate: boolean;
   lockTimeoutMs: number;
+  /** Of `withLocks`, which the caller's transaction is under. */
+  lock: Locker;
   log: Logger;
 }): Promise<LoadResult> {
   const { queue, sourceTable, destTable, log } = copy;
-  await during(
-    `Cannot lock table "${destTable}" on the subscriber`,
-    to.exec(`lock table ${quoteFullName(destTable)} in access exclusive mode`),
-  );
+  await copy.lock(to, [quoteFullName(destTable)], "access exclusive");
   const list = columnList(await commonColumns(from, to, copy));
 
   await beginRead(from, sourceTable, { isolation: "repeatable read", lockTimeoutMs: copy.lockTimeoutMs });

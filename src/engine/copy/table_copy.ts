@@ -5,7 +5,7 @@ import type { Logger } from "../../base/log.ts";
 import { sleep } from "../../base/time.ts";
 import { EventCodec } from "../../codec/event_codec.ts";
 import { during } from "../../db/errors.ts";
-import { withLocks } from "../../db/locks.ts";
+import { type Locker, withLocks } from "../../db/locks.ts";
 import { quoteFullName } from "../../db/quote.ts";
 import type { Target } from "../../db/target.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
@@ -352,12 +352,9 @@ class TableCopy implements AsyncDisposable {
     } finally {
       if (!provider.isClosed) await provider.exec("rollback");
     }
-    return await this.#transaction(async () => {
+    return await this.#lockedTransaction(dest, async (lock) => {
+      await lock(subscriber, [quoteFullName(dest)], "access exclusive");
       await this.#hold(row);
-      await during(
-        `Cannot lock table "${dest}" on the subscriber`,
-        subscriber.exec(`lock table ${quoteFullName(dest)} in access exclusive mode`),
-      );
       await subscriber.exec("savepoint skyq_chunks");
       const stayed = await setAsideIndexes(subscriber, { queue, table, dest }, plan.key, log);
       const inTheWay = stayed.find((index) => !index.isKey || plan.sourceFile !== null);
@@ -416,13 +413,14 @@ class TableCopy implements AsyncDisposable {
   async #loadAtOnce(row: TableRow, dest: string): Promise<void> {
     const { queue, table, lockTimeoutMs } = this.#options;
     const { provider, subscriber, log } = this.#path;
-    await this.#transaction(async () => {
+    await this.#lockedTransaction(dest, async (lock) => {
       const result = await loadTable(provider, subscriber, {
         queue,
         sourceTable: table,
         destTable: dest,
         skipTruncate: skipsTruncate(row),
         lockTimeoutMs,
+        lock,
         log,
       });
       if (!await this.#move(row, { name: "in-copy" }, { name: "catching-up" }, result.snapshot)) throw givenUp(table);
@@ -471,6 +469,13 @@ class TableCopy implements AsyncDisposable {
       if (!subscriber.isClosed) await subscriber.exec("rollback").catch(() => {});
       throw error;
     }
+  }
+
+  /** A transaction that begins with locking the subscriber's table: those who read it never stand behind us for long. */
+  #lockedTransaction<T>(dest: string, work: (lock: Locker) => Promise<T>): Promise<T> {
+    const { lockTimeoutMs: limitMs, signal } = this.#options;
+    const act = `Cannot lock table "${dest}" on the subscriber`;
+    return withLocks({ act, log: this.#path.log, limitMs, signal }, (lock) => this.#transaction(() => work(lock)));
   }
 
   /** Keeps the table in state `in-copy` until the transaction ends. */

@@ -31,7 +31,7 @@ describe("a copy in chunks", () => {
       await job.run("subscriber", "resync", "conf.ini", "by_place");
       await gate.reached();
       await waitFor(
-        async () => await job.subscriber.sql("select from skyq.copy_chunk where loaded_at is not null") !== "",
+        async () => await job.subscriber.sql("select 1 from skyq.copy_chunk where loaded_at is not null") !== "",
         {
           what: "a chunk to be loaded",
         },
