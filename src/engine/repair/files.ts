@@ -215,6 +215,11 @@ export class StatementFile {
   finish(): string | null {
     this.flush();
     if (this.#file === null) return null;
+    if (this.#size === 0) {
+      // All of it was taken back.
+      this.giveUp({ isKept: false });
+      return null;
+    }
     this.#file.syncSync();
     this.#file.close();
     this.#file = null;

@@ -70,6 +70,11 @@ export class Script {
     const statement = fixStatement(this.#layout, difference);
     if (statement === null) return false;
     const [main, changes, inserts] = this.#files;
+    if (changes !== undefined && main!.isEmpty) {
+      // Whoever finds the others without it could not tell what they are.
+      main!.write(NOTHING);
+      main!.flush();
+    }
     if (changes === undefined || difference.kind === "delete") main!.write(statement);
     else if (difference.kind === "insert") inserts!.write(statement);
     else {
@@ -109,8 +114,6 @@ export class Script {
 
   /** Hands everything to the system. @throws {SkyqError} `refused` (the disk is full, …) */
   flush(): ScriptSizes {
-    // The head tells whoever finds the files what they are.
-    if (this.#files.some((file) => !file.isEmpty)) this.#files[0]!.write(NOTHING);
     return this.#files.map((file) => file.flush());
   }
 
@@ -156,7 +159,9 @@ export function keepOlder(dir: string, name: string): void {
   };
   putAway();
   const files = filesOf(dir, name, "", true);
-  if (files[0]!.partBegins(UNDO_HEAD.fixFile)) return void files.forEach((file) => file.clear());
+  if (!files[0]!.partBegins("") || files[0]!.partBegins(UNDO_HEAD.fixFile)) {
+    return void files.forEach((file) => file.clear());
+  }
   finish(files, files.map((file) => file.resumeAll()));
   putAway();
 }

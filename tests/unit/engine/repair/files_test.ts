@@ -55,6 +55,12 @@ describe("a file of statements", () => {
     again.write(bytes("other;\n"));
     again.finish();
     expect(Deno.readTextFileSync(join(dir, "undo.t.sql"))).toBe("kept;\nother;\n");
+    const nothing = new StatementFile(dir, "nothing.sql", "-- head\n");
+    nothing.write(bytes("rolled back;\n"));
+    nothing.flush();
+    nothing.truncate(0);
+    expect(nothing.finish()).toBe(null);
+    expect([...Deno.readDirSync(dir)].length).toBe(1);
     const missing = new StatementFile(dir, "gone.sql", "");
     expect(() => missing.resume(5)).toThrow("Cannot go on with");
     Deno.removeSync(dir, { recursive: true });

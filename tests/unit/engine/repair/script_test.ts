@@ -133,6 +133,17 @@ describe("an undo file of an earlier run", () => {
     Deno.removeSync(dir, { recursive: true });
   });
 
+  it("is not kept of a run that was killed before it had applied anything", () => {
+    const dir = tempDir();
+    const script = scriptIn(dir, UNDO_HEAD.fixFile);
+    // More than is kept in memory.
+    for (let id = 0; id < 3000; id++) script.write(update(id, String(id), `${id}.`));
+    expect([...Deno.readDirSync(dir)].map(({ name }) => name).sort()).toEqual(["undo.t.sql.2.part", "undo.t.sql.part"]);
+    keepOlder(dir, "undo.t.sql");
+    expect([...Deno.readDirSync(dir)]).toEqual([]);
+    Deno.removeSync(dir, { recursive: true });
+  });
+
   it("is put together of what a run has left that was killed", () => {
     const dir = tempDir();
     const script = scriptIn(dir);
