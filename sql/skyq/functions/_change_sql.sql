@@ -51,12 +51,12 @@ $$;
 
 create or replace function skyq._any_row_expression(i_row text, i_columns text[]) returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
--- As skyq._row_expression(), for columns of any type.
+-- As skyq._row_expression(), for columns of any type. It runs with the writer's search_path too.
 select coalesce(string_agg(
            format('case when (%1$s).%2$I is not distinct from null then %3$L '
-                  || 'else %4$L || skyq._urlencode(format(''%%s'', (%1$s).%2$I)) end',
+                  || 'else %4$L operator(pg_catalog.||) skyq._urlencode(pg_catalog.format(''%%s'', (%1$s).%2$I)) end',
                   i_row, c.name, skyq._urlencode(c.name), skyq._urlencode(c.name) || '='),
-           ' || ''&'' || ' order by c.nr), '''''')
+           ' operator(pg_catalog.||) ''&'' operator(pg_catalog.||) ' order by c.nr), '''''')
   from unnest(i_columns) with ordinality c (name, nr)
 $$;
 
@@ -64,7 +64,8 @@ create or replace function skyq._any_change_expression(i_columns text[]) returns
 language sql immutable set search_path = pg_catalog, pg_temp as $$
 -- As skyq._change_expression(), by text, for columns of any type.
 select coalesce('(' || string_agg(
-           format('(($1).%1$I is distinct from null) <> (($2).%1$I is distinct from null) '
-                  || 'or format(''%%s'', ($1).%1$I) <> format(''%%s'', ($2).%1$I)', c.name), ' or ') || ')', 'false')
+           format('(($1).%1$I is distinct from null) operator(pg_catalog.<>) (($2).%1$I is distinct from null) '
+                  || 'or pg_catalog.format(''%%s'', ($1).%1$I) operator(pg_catalog.<>) pg_catalog.format(''%%s'', ($2).%1$I)',
+                  c.name), ' or ') || ')', 'false')
   from unnest(i_columns) with ordinality c (name, nr)
 $$;

@@ -8,7 +8,7 @@ select i_column.attnotnull and i_column.attnum > 0 and not i_column.attisdropped
 $$;
 
 create or replace function skyq._shape(i_table oid) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off as $$
 -- What a capture function depends on to be right: name and type of each column, and the primary key.
 select string_agg(format('%I %s', a.attname, a.atttypid), ', ' order by a.attnum)
        || ' key ' || array_to_string(skyq._key_columns(i_table), ', ')
@@ -17,7 +17,7 @@ select string_agg(format('%I %s', a.attname, a.atttypid), ', ' order by a.attnum
 $$;
 
 create or replace function skyq._full_shape(i_table oid) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off as $$
 -- All about a table that a capture function was written for: skyq._shape(), and which columns have no nulls.
 select skyq._shape(i_table) || ' not null '
        || coalesce((select string_agg(quote_ident(a.attname), ', ' order by a.attnum)

@@ -42,7 +42,7 @@ end;
 $$;
 
 create or replace function skyq._key_is_watched(i_table regclass, i_keys text[]) returns boolean
-language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+language plpgsql immutable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off as $$
 -- Whether the table's key trigger tells of each row whose key changes, before the statement's rows are logged: so that of
 -- other statements nobody need compare the rows before and after. It is a trigger of rows, as of several updates of one
 -- table in one statement (WITH, foreign keys) only the first fires those before the statement, with its own columns.

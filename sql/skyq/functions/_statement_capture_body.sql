@@ -125,7 +125,7 @@ begin
         if TG_RELID operator(pg_catalog.<>) %9$L or not %6$s then
             -- Altered since this was written.
             if TG_OP operator(pg_catalog.<>) 'INSERT' then
-                v_columns := array(select pg_catalog.json_object_keys(pg_catalog.row_to_json(o))
+                v_columns := array(select pg_catalog.json_object_keys(pg_catalog.row_to_json(o.*))
                                      from (select * from old_rows limit 1) o);
                 for v_key in
                     execute skyq._rows_sql(TG_RELID, 'D', 'old_rows', v_columns, %10$L::pg_catalog.text[]) using %4$L, %5$s
@@ -133,7 +133,7 @@ begin
                 end loop;
             end if;
             if TG_OP operator(pg_catalog.<>) 'DELETE' then
-                v_columns := array(select pg_catalog.json_object_keys(pg_catalog.row_to_json(n))
+                v_columns := array(select pg_catalog.json_object_keys(pg_catalog.row_to_json(n.*))
                                      from (select * from new_rows limit 1) n);
                 for v_key in
                     execute skyq._rows_sql(TG_RELID, 'I', 'new_rows', v_columns, %10$L::pg_catalog.text[]) using %4$L, %5$s
@@ -267,8 +267,8 @@ begin
     if i_op = 'D' and v_refusal is not null and i_columns <> '{}' then
         execute format('do %L', 'begin ' || v_refusal || ' end');
     end if;
-    return format('select pgq.insert_event($1, %L, %s, $2, null, null, null)::text from %I r',
+    return format('select pgq.insert_event($1, %L, %s, $2, null, null, null)::pg_catalog.text from %I r',
                   i_op || ':' || coalesce(v_pkey, array_to_string(v_keys, ',')),
-                  skyq._any_row_expression('r', i_columns), i_rows);
+                  skyq._any_row_expression('r.*', i_columns), i_rows);
 end;
 $$;

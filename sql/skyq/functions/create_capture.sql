@@ -1,6 +1,6 @@
 create or replace function skyq.create_capture(i_queue_name text, i_table_name text, i_args text[],
                                                i_mode text default 'auto') returns text
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set quote_all_identifiers = off as $$
 -- Logs the changes of a table into a queue by a trigger function written for this table. The events are those of
 -- pgq.logutriga; an update of the key is logged as delete and insert. Other triggers that write this table to this queue
 -- are replaced. Called again it writes the function anew.
