@@ -232,7 +232,9 @@ describe("a captured table", () => {
         });
       }
       await sql.unsafe("reset search_path");
-      expect(await events()).toEqual(clean);
+      // An update finds rows as they lie, and a page may have been cleaned up meanwhile.
+      const inAnyOrder = (list: readonly unknown[]) => list.map((event) => JSON.stringify(event)).sort();
+      expect(inAnyOrder(await events())).toEqual(inAnyOrder(clean));
       expect(clean.length).toBeGreaterThan(13);
       await sql.unsafe("drop schema evil cascade; drop table w");
     });
