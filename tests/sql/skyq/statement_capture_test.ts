@@ -152,7 +152,11 @@ describe("skyq.create_capture() by statement", () => {
       "D:id,I:id",
     );
     await isPlain("drop trigger moves on t; update t set txt = 'n' where id > 1000", "U:id");
+    expect(await database.current.error("alter table t alter id type bigint")).toMatch(/used in a trigger definition/);
     await isPlain("drop trigger _londiste_q_key on t; update t set id = 5 where id > 1000", "D:id,I:id");
+    await isPlain("alter table t alter id type bigint; update t set id = 6e9 where id = 5", "D:id,I:id");
+    await capture();
+    await isPlain("update t set txt = 'o' where id = 6e9; update t set id = 5 where id = 6e9", "U:id,D:id,I:id");
   });
 
   it("logs long statements as the original does, whatever their texts hold", async () => {
