@@ -27,17 +27,16 @@ begin
                     and (k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd'))) then
         return 'foreign keys may change the table because it was changed';
     end if;
-    if exists (
-        select
-          from pg_constraint k
-          join pg_constraint o on o.conrelid = i_table and o.contype = 'f' and o.oid <> k.oid
-          join pg_attribute a on a.attrelid = i_table and a.attnum = any (k.conkey)
-         where k.conrelid = i_table and k.contype = 'f'
-           and (   -- a key on its way: what one of them makes of it is no row in the end
-                   a.attname = any (skyq._captured_key(i_table, i_args))
-                   and (k.confupdtype in ('c', 'n', 'd') and o.confupdtype in ('c', 'n', 'd')
-                        or k.confdeltype in ('n', 'd') and o.confdeltype in ('c', 'n', 'd'))
-                or k.confdeltype in ('n', 'd') and o.confdeltype = 'c')) then
+    if exists (select from pg_constraint k
+                 join pg_attribute a on a.attrelid = i_table and a.attnum = any (k.conkey)
+                where k.conrelid = i_table and k.contype = 'f' and (k.confupdtype in ('c', 'n', 'd') or k.confdeltype in ('n', 'd'))
+                  and a.attname = any (skyq._captured_key(i_table, i_args))) then
+        -- Of a row that the same statement changes once more, what it is in between would be logged.
+        return 'a foreign key may change its key';
+    end if;
+    if exists (select from pg_constraint k
+                 join pg_constraint o on o.conrelid = i_table and o.contype = 'f' and o.oid <> k.oid and o.confdeltype = 'c'
+                where k.conrelid = i_table and k.contype = 'f' and k.confdeltype in ('n', 'd')) then
         return 'two foreign keys may change a row twice in one statement';
     end if;
     if exists (select from pg_inherits i where i_table in (i.inhrelid, i.inhparent)) then

@@ -313,9 +313,9 @@ describe("skyq.create_capture() by statement", () => {
         ],
         [
           `create table o (id int primary key);
-           alter table t add foreign key (id) references o on update cascade, add a int references o on update cascade`,
-          "alter table t drop constraint t_id_fkey, drop a; select skyq.refresh_capture('q', 't'); drop table o",
-          "two foreign keys may change a row twice in one statement",
+           alter table t add foreign key (id) references o on update cascade`,
+          "alter table t drop constraint t_id_fkey; drop table o",
+          "a foreign key may change its key",
         ],
         [
           `create table o (id int primary key);
