@@ -358,8 +358,16 @@ export class Cluster implements AsyncDisposable {
     return simpleQuery({ socket, user: this.superuser, database }, text);
   }
 
-  async createDatabase(name: string, options: { template?: string; owner?: string } = {}): Promise<void> {
-    const template = options.template === undefined ? "" : ` template ${ident(options.template)}`;
+  /** @param options.encoding with the C locale, which goes with any */
+  async createDatabase(
+    name: string,
+    options: { template?: string; owner?: string; encoding?: string } = {},
+  ): Promise<void> {
+    const template = options.encoding !== undefined
+      ? ` template template0 encoding '${options.encoding}' lc_collate 'C' lc_ctype 'C'`
+      : options.template === undefined
+      ? ""
+      : ` template ${ident(options.template)}`;
     const owner = options.owner === undefined ? "" : ` owner ${ident(options.owner)}`;
     await this.sql("postgres", `create database ${ident(name)}${template}${owner}`);
   }

@@ -64,10 +64,11 @@ type Several<N extends number, T> = number extends N ? T[]
  * `count` fresh databases with names that nobody else has, the first on the provider's cluster, the second on the
  * subscriber's, and so on in turn. They are dropped, with everybody connected to them, when the test file ends.
  * @param options.template database on each cluster to clone; nobody may be connected to it
+ * @param options.encoding of the databases, with the C locale
  */
 export async function lendDatabases<N extends number>(
   count: N,
-  options: { template?: string } = {},
+  options: { template?: string; encoding?: string } = {},
 ): Promise<Several<N, LentDatabase>> {
   const { provider, subscriber } = await pair();
   const fresh: LentDatabase[] = [];

@@ -5,11 +5,11 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 -- Makes the triggers that log i_dest_table into a queue under the name i_table_name; others of this queue are dropped.
 -- Where only the standard trigger is wanted and the node may ever write to the queue, skyq writes a function for the
 -- table.
--- Arguments: tgflags=…, letters of which: I U D what to log (none: all) · A after, B before · L logutriga, Q sqltriga, J jsontriga ·
+-- Arguments: tgflags=..., letters of which: I U D what to log (none: all); A after, B before; L logutriga, Q sqltriga, J jsontriga ;
 --            S or the argument skip: log and suppress the write. no_triggers: none. Those of local_add_table() do not
 --            count. The others go to the trigger function. On a leaf it refuses changes instead of logging them.
--- Returns:   200 made or there already · 201 none wanted
--- Errors:    400 bad flags, no such table · 403 AFTER trigger beside one that suppresses the write · 405 several of those
+-- Returns:   200 made or there already; 201 none wanted
+-- Errors:    400 bad flags, no such table; 403 AFTER trigger beside one that suppresses the write; 405 several of those
 -- Locks:     as skyq._set_triggers()
 declare
     v_table regclass;

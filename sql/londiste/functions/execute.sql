@@ -3,8 +3,8 @@ create or replace function londiste.execute_start(
     out ret_code integer, out ret_note text)
 language plpgsql as $$
 -- Begins a script that runs on all nodes of a cascade. The same transaction runs it and calls execute_finish().
--- Returns:   200 run it · 201 it ran here before
--- Errors:    401 not the root, though expected · 404 no such queue
+-- Returns:   200 run it; 201 it ran here before
+-- Errors:    401 not the root, though expected; 404 no such queue
 declare
     v_node_type text;
 begin

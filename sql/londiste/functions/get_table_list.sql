@@ -3,8 +3,8 @@ create or replace function londiste._coordinate_copy(i_queue_name text, i_table_
 language plpgsql stable strict set search_path = pg_catalog, pg_temp as $$
 -- What a copy of a table that several queues fill has to mind. One of the copies leads: it drops the indexes, and makes
 -- them again when the others have their rows.
--- Returns:   copy_role: lead · wait-copy, until the lead has dropped the indexes · wait-replay, before replaying, until
---            the lead has made them again · null, nothing to mind. copy_pos: how many copies of the table go first.
+-- Returns:   copy_role: lead; wait-copy, until the lead has dropped the indexes; wait-replay, before replaying, until
+--            the lead has made them again; null, nothing to mind. copy_pos: how many copies of the table go first.
 declare
     v_dest text;
     v_state text;

@@ -4,12 +4,12 @@ create or replace function londiste.local_add_table(
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 -- Adds a table to this node; on the root for the whole cascade. The rows come by a copy, unless the state says otherwise.
 -- Arguments: i_dest_table the table's name here, null for the same. Words in i_trg_args that are for this function:
---            expect_sync the rows are here already · skip_truncate the copy keeps what is here · merge_all, no_merge
---            see below · virtual_table register only, there is no table · those of create_trigger()
--- Returns:   200 added or there already · 301 added, but another trigger fires first
--- Errors:    400 no such queue, no primary key, partitioned · 404 no such table, not in the queue · 405 unclear what to
---            merge, table in use for another · 410 added with other
---            arguments · those of create_trigger(). Nothing is changed then.
+--            expect_sync the rows are here already; skip_truncate the copy keeps what is here; merge_all, no_merge
+--            see below; virtual_table register only, there is no table; those of create_trigger()
+-- Returns:   200 added or there already; 301 added, but another trigger fires first
+-- Errors:    400 no such queue, no primary key, partitioned; 404 no such table, not in the queue; 405 unclear what to
+--            merge, table in use for another; 410 added with other
+--            arguments; those of create_trigger(). Nothing is changed then.
 -- Locks:     as create_trigger()
 declare
     v_name text := londiste.make_fqname(i_table_name);

@@ -3,7 +3,7 @@ create or replace function londiste.local_change_handler(
 language plpgsql as $$
 -- Gives a table other attributes and triggers.
 -- Returns:   200 changed
--- Errors:    400 no such queue · 404 no such table here · those of create_trigger(). Nothing is changed then.
+-- Errors:    400 no such queue; 404 no such table here; those of create_trigger(). Nothing is changed then.
 -- Locks:     as create_trigger()
 declare
     v_name text := londiste.make_fqname(i_table_name);

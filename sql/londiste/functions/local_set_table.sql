@@ -56,7 +56,7 @@ create or replace function londiste.local_set_table_struct(
 language plpgsql as $$
 -- Keeps the statements that make again what a running copy dropped; null when they were run.
 -- Returns:   200 kept
--- Errors:    404 no such table here · a check violation when no copy of the table is running
+-- Errors:    404 no such table here; a check violation when no copy of the table is running
 declare
     v_name text := londiste.make_fqname(i_table_name);
 begin

@@ -1,7 +1,7 @@
 create or replace function londiste._period_unit(i_period text) returns text
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 -- The unit of time of a partition period, in any of its spellings.
--- Errors:    not supported i_partition_period: …
+-- Errors:    not supported i_partition_period: ...
 declare
     v_unit text := case i_period when 'yearly' then 'year' when 'monthly' then 'month' when 'daily' then 'day'
                                  when 'hourly' then 'hour' else i_period end;
@@ -27,7 +27,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 -- it takes only rows of the period i_part_time is in. i_pkeys, a list of columns, becomes the primary key when the
 -- parent has none.
 -- Returns:   1, or 0 when it exists
--- Errors:    no such table · not supported i_partition_period: …
+-- Errors:    no such table; not supported i_partition_period: ...
 -- Locks:     londiste.table_info, against another who makes the same; share update exclusive on the parent
 declare
     v_parent regclass := londiste.quote_fqname(i_table);
@@ -86,7 +86,7 @@ create or replace function londiste.is_obsolete_partition(
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 -- Whether all of the time that a partition's name says (its suffix _YYYY, _YYYY_MM, _YYYY_MM_DD or _YYYY_MM_DD_HH) is
 -- longer ago than i_retention_period. A name without such a suffix is never obsolete.
--- Errors:    not supported i_partition_period: …
+-- Errors:    not supported i_partition_period: ...
 declare
     v_unit text := londiste._period_unit(i_partition_period);
     v_parts text[];
@@ -108,7 +108,7 @@ create or replace function londiste.list_obsolete_partitions(
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 -- Children of a table whose time is over.
 -- Returns:   their names, oldest first
--- Errors:    no such table · not supported i_partition_period: …
+-- Errors:    no such table; not supported i_partition_period: ...
 begin
     return query
         select p.name
@@ -127,7 +127,7 @@ create or replace function londiste.drop_obsolete_partitions(
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 -- Drops the children of a table whose time is over.
 -- Returns:   their names
--- Errors:    no such table · not supported i_partition_period: … · objects depend on one
+-- Errors:    no such table; not supported i_partition_period: ...; objects depend on one
 declare
     v_part text;
 begin

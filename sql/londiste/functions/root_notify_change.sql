@@ -2,7 +2,7 @@ create or replace function londiste.root_notify_change(i_queue_name text, i_ev_t
 language plpgsql as $$
 -- Tells all nodes of a cascade about a change.
 -- Returns:   1
--- Errors:    only root node can send events · queue does not exist
+-- Errors:    only root node can send events; queue does not exist
 begin
     if not pgq_node.is_root_node(i_queue_name) then
         raise exception 'only root node can send events';

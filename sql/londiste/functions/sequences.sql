@@ -11,8 +11,8 @@ create or replace function londiste.local_add_seq(i_queue_name text, i_seq_name 
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 -- Adds a sequence to this node, and sets it to the published value; on the root adds it for the whole cascade and
 -- publishes its value.
--- Returns:   200 added · 201 there already
--- Errors:    400 no such sequence · 404 not in the queue · queue does not exist
+-- Returns:   200 added; 201 there already
+-- Errors:    400 no such sequence; 404 not in the queue; queue does not exist
 declare
     v_name text := londiste.make_fqname(i_seq_name);
     v_is_root boolean := pgq_node.is_root_node(i_queue_name);
@@ -49,7 +49,7 @@ create or replace function londiste.local_remove_seq(i_queue_name text, i_seq_na
 language plpgsql strict set search_path = pg_catalog, pg_temp as $$
 -- Removes a sequence from this node; on the root from the whole cascade.
 -- Returns:   200 removed
--- Errors:    400 not known, not added here · queue does not exist
+-- Errors:    400 not known, not added here; queue does not exist
 declare
     v_name text := londiste.make_fqname(i_seq_name);
     v_is_root boolean := pgq_node.is_root_node(i_queue_name);
@@ -76,7 +76,7 @@ create or replace function londiste.global_update_seq(i_queue_name text, i_seq_n
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 -- Takes over a value that the root published: for every node, and for the sequence itself where it was added.
 -- Returns:   200 taken
--- Errors:    402 on the root · 404 no such queue
+-- Errors:    402 on the root; 404 no such queue
 declare
     v_name text := londiste.make_fqname(i_seq_name);
     v_node_type text;
@@ -125,7 +125,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 -- own direction, so that a node that takes over does not give numbers again. A buffer below 10 means 10000; a sequence
 -- with little room gets a hundredth of its range. Nothing beyond a sequence's bounds is published.
 -- Returns:   100 done
--- Errors:    402 not on the root · 404 no such queue
+-- Errors:    402 not on the root; 404 no such queue
 declare
     v_buffer bigint := case when i_buffer >= 10 then i_buffer else 10000 end;
     v_node_type text;

@@ -1,7 +1,7 @@
 create or replace function pgq.batch_event_tables(x_batch_id bigint) returns setof text
 language plpgsql as $$
 -- The event tables, oldest first, that a batch has to read.
--- Errors:    Cannot find data for batch …
+-- Errors:    Cannot find data for batch ...
 declare
     v_batch record;
     v_cur text;

@@ -2,7 +2,7 @@ create or replace function pgq.batch_retry(i_batch_id bigint, i_retry_seconds in
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Puts all events of an open batch into the retry queue, except those that are there already.
 -- Returns:   how many
--- Errors:    batch_retry: batch … not found
+-- Errors:    batch_retry: batch ... not found
 declare
     v_sub record;
     v_count integer;

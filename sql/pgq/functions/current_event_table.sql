@@ -2,7 +2,7 @@ create or replace function pgq.current_event_table(x_queue_name text) returns te
 language plpgsql as $$
 -- The event table to insert into, for bulk loads. Holds until the end of the transaction.
 -- Returns:   its name, quoted where needed
--- Errors:    Event queue not found · Writing to queue disabled
+-- Errors:    Event queue not found; Writing to queue disabled
 declare
     v_queue record;
 begin

@@ -2,7 +2,7 @@ create or replace function pgq.drop_queue(x_queue_name text, x_force boolean) re
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Drops a queue with its events. With x_force its consumers are unregistered first.
 -- Returns:   1
--- Errors:    No such event queue · cannot drop queue, consumers still attached
+-- Errors:    No such event queue; cannot drop queue, consumers still attached
 declare
     v_queue pgq.queue;
     v_consumer text;

@@ -5,7 +5,7 @@ returns bigint
 language plpgsql as $$
 -- Puts an event, fresh or retried, into the current event table of a queue. Called once per event.
 -- Returns:   the event's id: ev_id, or the next of the queue when that is null
--- Errors:    Queue name must not be NULL · No such queue · Insert into queue disallowed · Queue '…' allows max …
+-- Errors:    Queue name must not be NULL; No such queue; Insert into queue disallowed; Queue '...' allows max ...
 -- Locks:     none but the insert's
 #variable_conflict use_variable
 declare

@@ -3,7 +3,7 @@ language plpgsql as $$
 -- Moves the writers of a queue to its next event table, emptied first, if the period is over and nobody needs what is
 -- there. Runs in a transaction of its own; pgq.maint_rotate_tables_step2 follows in a later one.
 -- Returns:   0
--- Errors:    queue … maint failure: … · 25001 not in READ COMMITTED
+-- Errors:    queue ... maint failure: ...; 25001 not in READ COMMITTED
 -- Locks:     the queue's row; the next event table, exclusively, if it can be had at once
 declare
     v_queue record;

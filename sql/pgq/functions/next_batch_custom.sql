@@ -10,7 +10,7 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 -- Opens the next batch of a consumer, or returns the one it has open.
 -- Returns:   the batch and its two ticks, all null when there is none yet
--- Errors:    Not subscriber to queue · PgQ corruption: …
+-- Errors:    Not subscriber to queue; PgQ corruption: ...
 -- Locks:     the subscription's row, only when a batch is opened
 declare
     v_queue_id integer;

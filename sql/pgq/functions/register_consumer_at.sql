@@ -3,7 +3,7 @@ returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Registers a consumer at a tick (null: the newest), or moves a registered one there; a move forgets its open batch.
 -- Returns:   1 registered, 0 it was registered already
--- Errors:    Event queue not created yet · cannot reposition, tick not found · No ticks for this queue.
+-- Errors:    Event queue not created yet; cannot reposition, tick not found; No ticks for this queue.
 -- Locks:     the consumer's name and its subscription
 declare
     v_queue_id integer;

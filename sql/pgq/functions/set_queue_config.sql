@@ -3,7 +3,7 @@ returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Sets one parameter of a queue, named without its prefix queue_. The value is cast to the column's type.
 -- Returns:   1
--- Errors:    Invalid NULL value · No such event queue · cannot change parameter "…" · 22004 value is null
+-- Errors:    Invalid NULL value; No such event queue; cannot change parameter "..."; 22004 value is null
 begin
     if x_queue_name is null or x_param_name is null then
         raise exception 'Invalid NULL value';

@@ -30,8 +30,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Makes a tick on one queue if it is time: enough events, events that have waited long enough, or, without events, ever
 -- more slowly up to the idle period.
 -- Returns:   the tick's id, null when it is not time yet
--- Errors:    no such queue · This queue has external tick source. · Ticker has been paused for this queue ·
---            Invalid PgQ state … · 55000 see pgq._next_tick
+-- Errors:    no such queue; This queue has external tick source.; Ticker has been paused for this queue ;
+--            Invalid PgQ state ...; 55000 see pgq._next_tick
 -- Locks:     an advisory lock per queue, while the tick's id and snapshot are taken
 declare
     v_queue record;

@@ -16,12 +16,12 @@ begin
         return true;
     end if;
 
-    -- The usual types need no catalogue. For these a different text is a different value …
+    -- The usual types need no catalogue. For these a different text is a different value ...
     if i_type in (16, 17, 18, 19, 20, 21, 23, 26, 1082, 1083, 1114, 1184, 2950) then
         return true;    -- bool bytea "char" name int8 int2 int4 oid date time timestamp timestamptz uuid
     elsif i_type in (25, 1043) and i_collation in (100, 950, 951) then
         return true;    -- text varchar, collation "default" "C" "POSIX"
-    -- … for these not.
+    -- ... for these not.
     elsif i_type = 1700 then
         return i_old::numeric <> i_new::numeric;
     elsif i_type = 701 then

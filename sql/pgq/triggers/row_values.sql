@@ -6,7 +6,7 @@ language plpgsql immutable strict parallel safe as $$
 --
 -- A row's text holds what each type's output function says (bool t/f, char(n) with its padding), needs no plan of its
 -- own per table, and is fetched in one go. Its form:
---     (7,plain,,"a b","say ""hi"" \\","")        values 7 · plain · NULL · a b · say "hi" \ · empty
+--     (7,plain,,"a b","say ""hi"" \\","")        values 7; plain; NULL; a b; say "hi" \; empty
 -- Values with a blank, a comma, a parenthesis, a quote or a backslash, and empty ones, are in quotes.
 declare
     v_parts text[];
@@ -35,7 +35,7 @@ begin
               from regexp_matches(v_text, '[(,]("(?:[^"]|"")*"|[^",)]*)', 'g') m (token));
     end if;
 
-    -- Parts 1, 3, 5, … were outside quotes, parts 2, 4, 6, … inside. Part 1 ends with the comma before the quote.
+    -- Parts 1, 3, 5, ... were outside quotes, parts 2, 4, 6, ... inside. Part 1 ends with the comma before the quote.
     v_text := substr(v_parts[1], 2);
     if v_text <> '' then
         v_text := left(v_text, -1);
@@ -49,7 +49,7 @@ begin
             v_part_index := v_part_index + 2;
         end loop;
         v_values := array_append(v_values, replace(v_text, e'\\\\', e'\\')::text);
-        v_text := v_parts[v_part_index];            -- "," or ",…," or ",…)" or ")"
+        v_text := v_parts[v_part_index];            -- "," or ",...," or ",...)" or ")"
         v_part_index := v_part_index + 1;
         if length(v_text) > 1 then
             v_text := substr(v_text, 2, length(v_text) - 2);

@@ -6,7 +6,7 @@ language plpgsql immutable as $$
 -- i_shown:   positions of the columns that may appear as data; null: all
 -- i_changed: per column, whether it changed (UPDATE)
 -- i_key:     positions of the key columns
--- Returns:   INSERT: (a,b) values ('1',null) · UPDATE: b='2',c=NULL where a='1' · DELETE: a='1'
+-- Returns:   INSERT: (a,b) values ('1',null); UPDATE: b='2',c=NULL where a='1'; DELETE: a='1'
 -- Errors:    a key column is NULL (UPDATE, DELETE)
 -- Called by: pgq._trigger_events
 declare

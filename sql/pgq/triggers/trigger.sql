@@ -1,10 +1,10 @@
 create or replace function pgq.{{name}}() returns trigger
 language plpgsql as $$
 -- Logs changes of a table into a queue, {{form}}.
--- Use:       create trigger … after insert or update or delete on … for each row
---            execute function pgq.{{name}}('queue', argument, …)
+-- Use:       create trigger ... after insert or update or delete on ... for each row
+--            execute function pgq.{{name}}('queue', argument, ...)
 --            also before, instead of, and after truncate for each statement
--- Arguments: backup · deny · SKIP · ignore=a,b · pkey=a,b · ev_type=… ev_data=… ev_extra1=… to ev_extra4=… · when=…
+-- Arguments: backup; deny; SKIP; ignore=a,b; pkey=a,b; ev_type=... ev_data=... ev_extra1=... to ev_extra4=...; when=...
 -- Returns:   the row; null after the operation and with SKIP
 -- Errors:    those of pgq._trigger_events, pgq._trigger_expressions and pgq.insert_event
 --

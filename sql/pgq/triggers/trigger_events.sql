@@ -5,12 +5,12 @@ returns text[]
 language plpgsql set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 -- Makes the events of one fired trigger. The one place that knows arguments, keys and what counts as a change.
 -- i_format:  url, sql or json
--- i_when, i_level, i_op, i_table_id, i_schema, i_table, i_args: TG_WHEN … TG_ARGV of the trigger
+-- i_when, i_level, i_op, i_table_id, i_schema, i_table, i_args: TG_WHEN ... TG_ARGV of the trigger
 -- i_old, i_new: the rows' texts, see pgq._row_values; whatever for a row that the operation does not have
 -- i_old_json, i_new_json: the rows by row_to_json(), or null. Needed where DateStyle is not ISO (json), and where the
 --            transaction's snapshot may be older than the table's definition, to see whether it still fits the rows
 -- Returns:   first 'expressions' when the arguments hold any, else 'plain'; then per event 7 elements: operation (its
---            row is OLD for DELETE, else NEW), ev_type, ev_data, ev_extra1 … ev_extra4. No event: nothing to log. An
+--            row is OLD for DELETE, else NEW), ev_type, ev_data, ev_extra1 ... ev_extra4. No event: nothing to log. An
 --            UPDATE that changes the key gives two, a DELETE and an INSERT
 -- Errors:    wrong use of the trigger; 40001 the table was altered after the transaction's snapshot
 -- Called by: pgq.logutriga, pgq.sqltriga, pgq.jsontriga, with the rights of whoever writes the table
@@ -50,7 +50,7 @@ declare
     v_shown_row text[];
     v_ops text[] := array[i_op];
     v_op text;
-    v_fields text[];            -- ev_type, ev_data, ev_extra1 … ev_extra4
+    v_fields text[];            -- ev_type, ev_data, ev_extra1 ... ev_extra4
     v_events text[];
 begin
     if i_level <> 'ROW' and i_op <> 'TRUNCATE' then

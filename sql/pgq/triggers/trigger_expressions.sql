@@ -1,8 +1,8 @@
 create or replace function pgq._trigger_expressions(i_args text[], i_fields text[], i_row anyelement) returns text[]
 language plpgsql stable as $$
--- Evaluates the arguments ev_type=, ev_data=, ev_extra1= … ev_extra4= and when= of a trigger for one row, in one
+-- Evaluates the arguments ev_type=, ev_data=, ev_extra1= ... ev_extra4= and when= of a trigger for one row, in one
 -- read-only statement, with the rights and the search_path of whoever writes the table.
--- i_args:    TG_ARGV; i_fields: ev_type, ev_data, ev_extra1 … ev_extra4 as they are so far
+-- i_args:    TG_ARGV; i_fields: ev_type, ev_data, ev_extra1 ... ev_extra4 as they are so far
 -- Returns:   the fields, those with an argument replaced; null when when= says no
 -- Errors:    when= is null or not boolean; whatever the expressions raise
 -- Called by: pgq.logutriga, pgq.sqltriga, pgq.jsontriga

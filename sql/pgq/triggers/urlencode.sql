@@ -1,7 +1,8 @@
 create or replace function pgq._urlencode(i_value text) returns text
 language plpgsql immutable strict parallel safe as $$
--- Urlencodes one text the way event data wants it: 0-9 A-Z a-z _ . - stay, a space becomes +, and every other byte (of
--- the text in the database's encoding) becomes % and two lower-case hex digits.
+-- Urlencodes one text the way event data wants it: 0-9 A-Z a-z _ . - stay, a space becomes +, and every other byte
+-- becomes % and two lower-case hex digits: of the text as UTF-8, whatever the database's encoding, since who reads events
+-- takes them for that. SQL_ASCII does not know what its bytes say: they stay as they are.
 -- Returns:   the encoded text; i_value itself when nothing needs encoding
 -- Called by: the trigger functions and generated capture functions, with the writer's search_path: whatever it names, it
 --            names with its schema
@@ -15,6 +16,7 @@ declare
     v_value pg_catalog.text collate pg_catalog."C" := i_value;
     v_encoded pg_catalog.text collate pg_catalog."C";
     v_char pg_catalog.text collate pg_catalog."C";
+    v_encoding pg_catalog.name;
 begin
     if v_value operator(pg_catalog.!~) '[^-.0-9A-Z_a-z]' then
         return v_value;
@@ -37,17 +39,21 @@ begin
         '&', '%26'), '(', '%28'), ')', '%29'), '*', '%2a'), ';', '%3b'), '<', '%3c'), '=', '%3d'), '>', '%3e'),
         '[', '%5b'), e'\\', '%5c'), ']', '%5d'), '^', '%5e'), '`', '%60'), '{', '%7b'), '|', '%7c'), '}', '%7d'),
         '~', '%7e'), e'\n', '%0a'), e'\t', '%09'), e'\r', '%0d');
+    v_encoding := pg_catalog.getdatabaseencoding();
+    if v_encoding operator(pg_catalog.<>) 'SQL_ASCII' then
+        v_encoding := 'UTF8';
+    end if;
     for v_round in 1 .. 6 loop
         v_char := pg_catalog.substring(v_encoded, '[^-.0-9A-Z_a-z%+]');
         if v_char is null then
             return v_encoded;
         end if;
         v_encoded := pg_catalog.replace(v_encoded, v_char, pg_catalog.regexp_replace(
-            pg_catalog.encode(pg_catalog.convert_to(v_char, pg_catalog.getdatabaseencoding()), 'hex'),
+            pg_catalog.encode(pg_catalog.convert_to(v_char, v_encoding), 'hex'),
             '(..)', e'%\\1', 'g'));
     end loop;
     v_encoded := pg_catalog.regexp_replace(
-        pg_catalog.encode(pg_catalog.convert_to(v_value, pg_catalog.getdatabaseencoding()), 'hex'),
+        pg_catalog.encode(pg_catalog.convert_to(v_value, v_encoding), 'hex'),
         '(..)', e'%\\1', 'g');
     return
         pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(

@@ -6,7 +6,7 @@ returns record
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 -- Looks up a consumer and one of its subconsumers, and keeps all other calls about that consumer waiting.
 -- Returns:   what is registered, null for what is not; ids of consumers, batches that are open
--- Errors:    … is no subconsumer of …
+-- Errors:    ... is no subconsumer of ...
 -- Locks:     the consumer's subscription, then the subconsumer's
 begin
     select q.queue_id, s.sub_consumer, s.sub_id, s.sub_batch

@@ -2,7 +2,7 @@ create or replace function pgq_coop.finish_batch(i_batch_id bigint) returns inte
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Closes the batch of a subconsumer, which has no position then; that of its consumer has moved long ago.
 -- Returns:   1, or 0 with a warning for an unknown batch
--- Errors:    … is not open for a subconsumer
+-- Errors:    ... is not open for a subconsumer
 -- Locks:     the subconsumer's subscription
 declare
     v_sub record;

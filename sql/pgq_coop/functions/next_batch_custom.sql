@@ -8,7 +8,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- for so long is taken over, and workers without one that are as silent are forgotten; whoever comes back is registered
 -- again by this call.
 -- Returns:   the batch, null when there is none; one that was taken over has a new number
--- Errors:    main consumer has batch open? · as pgq.next_batch_custom
+-- Errors:    main consumer has batch open?; as pgq.next_batch_custom
 -- Locks:     as pgq_coop._subscriptions(), until the end of the transaction
 declare
     v_found record;

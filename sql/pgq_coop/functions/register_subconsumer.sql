@@ -5,7 +5,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Registers one of several workers that share a consumer's position, and the consumer itself where it is missing.
 -- The worker is the consumer "CONSUMER.SUBCONSUMER" with the same sub_id; without a batch it has no position.
 -- Returns:   1 registered, 0 it was registered already
--- Errors:    as pgq.register_consumer · … is no subconsumer of …
+-- Errors:    as pgq.register_consumer; ... is no subconsumer of ...
 -- Locks:     the names of both and their subscriptions
 declare
     v_found record;

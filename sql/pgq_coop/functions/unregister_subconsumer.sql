@@ -5,7 +5,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Takes a subconsumer away; its consumer stays. With i_batch_handling = 1 an open batch is forgotten: nobody gets its
 -- events then.
 -- Returns:   1, or 0 when there is no such subconsumer
--- Errors:    subconsumer has active batch · … is no subconsumer of …
+-- Errors:    subconsumer has active batch; ... is no subconsumer of ...
 -- Locks:     as pgq_coop._subscriptions()
 declare
     v_found record;

@@ -3,7 +3,7 @@ create or replace function pgq_node.change_consumer_provider(
 returns record
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- On the target: makes a consumer read from another node. It says that it saw this by setting uptodate.
--- Returns:   200 · 404 unknown node or consumer
+-- Returns:   200; 404 unknown node or consumer
 begin
     perform 1 from pgq_node.node_location l where l.queue_name = i_queue_name and l.node_name = i_new_provider;
     if not found then

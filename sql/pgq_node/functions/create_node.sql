@@ -8,7 +8,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 --   root: its own provider; a queue with a ticker
 --   branch: a queue that gets events and ticks from the provider, starting at the watermark
 --   leaf: no queue; applies only, or is merged into i_combined_queue
--- Returns:   200 · 401 there is a node already, or arguments that do not fit the type
+-- Returns:   200; 401 there is a node already, or arguments that do not fit the type
 declare
     v_provider text := i_provider_name;
     v_tick_id bigint := i_global_watermark;

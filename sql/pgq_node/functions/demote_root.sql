@@ -5,8 +5,8 @@ returns record
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Makes the root a branch, in three transactions: 1 stops writers and ticker, 2 waits for writers and makes the last
 -- tick, 3 (once the new root has applied that) takes the new provider.
--- Returns:   200, from step 2 on with the last tick · 404 · 301 not root
--- Errors:    steps in wrong order · incorrect step number
+-- Returns:   200, from step 2 on with the last tick; 404; 301 not root
+-- Errors:    steps in wrong order; incorrect step number
 -- Locks:     step 2: the queue's event tables against writers
 declare
     v_node record;

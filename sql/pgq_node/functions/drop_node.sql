@@ -3,7 +3,7 @@ create or replace function pgq_node.drop_node(
 returns record
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Drops this node with its queue and all it knows of the others, or forgets another node.
--- Returns:   200 · 405 the other node is this one's provider
+-- Returns:   200; 405 the other node is this one's provider
 declare
     v_node record;
 begin

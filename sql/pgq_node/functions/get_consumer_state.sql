@@ -5,7 +5,7 @@ create or replace function pgq_node.get_consumer_state(
 returns record
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 -- State of one cascaded consumer.
--- Returns:   100 and the rest · 404 unknown queue or consumer
+-- Returns:   100 and the rest; 404 unknown queue or consumer
 declare
     v_state record;
 begin

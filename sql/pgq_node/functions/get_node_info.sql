@@ -7,7 +7,7 @@ create or replace function pgq_node.get_node_info(
 returns record
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- What this node is, where it reads from and how far it got.
--- Returns:   100 and the rest · 404
+-- Returns:   100 and the rest; 404
 begin
     select 100, 'Ok', n.node_type, n.node_name, n.combined_queue, c.node_type, n.worker_name, n.node_attrs,
            s.provider_node, l.node_location, s.paused, s.uptodate, s.last_tick_id

@@ -7,7 +7,7 @@ create or replace function pgq_node.get_worker_state(
 returns record
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- State of the node's worker, with the watermarks it has to pass on.
--- Returns:   100 and the rest · 404 unknown queue or consumer
+-- Returns:   100 and the rest; 404 unknown queue or consumer
 begin
     select n.node_type, n.node_name, n.worker_name, n.combined_queue
       into node_type, node_name, worker_name, combined_queue

@@ -3,7 +3,7 @@ create or replace function pgq_node.promote_branch(
 returns record
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Makes a branch the root: it takes writers and ticks by itself from now on.
--- Returns:   200 · 404 · 301 not branch
+-- Returns:   200; 404; 301 not branch
 declare
     v_node record;
     v_tick_id bigint;

@@ -4,7 +4,7 @@ create or replace function pgq_node.register_consumer(
 returns record
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- On the target: adds a cascaded consumer at a tick, or moves one.
--- Returns:   200 · 201 it was there · 404 unknown queue
+-- Returns:   200; 201 it was there; 404 unknown queue
 begin
     if pgq_node._node_type(i_queue_name) is null then
         ret_code := 404;

@@ -4,7 +4,7 @@ create or replace function pgq_node.register_subscriber(
 returns record
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- On the provider: lets another node read from this one, its worker from i_custom_tick_id (null: the global watermark).
--- Returns:   200 and the global watermark · 404 unknown queue · 401 this is a leaf
+-- Returns:   200 and the global watermark; 404 unknown queue; 401 this is a leaf
 declare
     v_watermark_name text := '.' || i_remote_node_name || '.watermark';
     v_type text := pgq_node._node_type(i_queue_name);

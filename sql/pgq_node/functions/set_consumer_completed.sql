@@ -3,7 +3,7 @@ create or replace function pgq_node.set_consumer_completed(
 returns record
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 -- Notes that a consumer has applied everything up to a tick. Runs in the transaction that applied it.
--- Returns:   100 · 404
+-- Returns:   100; 404
 declare
     v_row record;
     v_seen tid;

@@ -3,7 +3,7 @@ create or replace function pgq_node.set_consumer_error(
 returns record
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Notes what stops a consumer; null clears it.
--- Returns:   100 · 101 unknown consumer
+-- Returns:   100; 101 unknown consumer
 begin
     update pgq_node.local_state s
        set cur_error = i_error_msg

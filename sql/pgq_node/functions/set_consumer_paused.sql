@@ -3,7 +3,7 @@ create or replace function pgq_node.set_consumer_paused(
 returns record
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Asks a consumer to pause or go on. It says that it saw this by setting uptodate.
--- Returns:   200 · 201 no change · 404
+-- Returns:   200; 201 no change; 404
 declare
     v_paused boolean;
 begin

@@ -3,7 +3,7 @@ create or replace function pgq_node.set_consumer_uptodate(
 returns record
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- The consumer says that it has seen its newest settings.
--- Returns:   200 · 404
+-- Returns:   200; 404
 begin
     update pgq_node.local_state s
        set uptodate = i_uptodate

@@ -4,7 +4,7 @@ returns record
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Moves the mark before which no node needs anything. The root takes its local watermark when i_watermark is null, and
 -- tells the others; they call this with what it said.
--- Returns:   200, also when a branch does not have the tick · 100 on a leaf · 404 · 500 null on a branch
+-- Returns:   200, also when a branch does not have the tick; 100 on a leaf; 404; 500 null on a branch
 declare
     v_node record;
     v_watermark bigint := i_watermark;

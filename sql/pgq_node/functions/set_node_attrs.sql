@@ -3,7 +3,7 @@ create or replace function pgq_node.set_node_attrs(
 returns record
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Sets the node's attributes, urlencoded.
--- Returns:   200 · 404
+-- Returns:   200; 404
 begin
     update pgq_node.node_info n set node_attrs = i_node_attrs where n.queue_name = i_queue_name;
     if found then

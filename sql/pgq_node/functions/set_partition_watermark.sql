@@ -4,7 +4,7 @@ create or replace function pgq_node.set_partition_watermark(
 returns record
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- On a branch of a combined queue: moves the worker of a part's leaf to what the combined root has merged.
--- Returns:   200 · 201 there is no such leaf here · 401 it has no worker
+-- Returns:   200; 201 there is no such leaf here; 401 it has no worker
 declare
     v_worker text;
 begin

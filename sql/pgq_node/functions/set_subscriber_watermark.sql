@@ -3,7 +3,7 @@ create or replace function pgq_node.set_subscriber_watermark(
 returns record
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- On the provider: a subscriber says that it, and all below it, need nothing before i_watermark.
--- Returns:   200 · 100 no change · 404 not subscribed · 405 backwards
+-- Returns:   200; 100 no change; 404 not subscribed; 405 backwards
 declare
     v_name text;
     v_tick_id bigint;

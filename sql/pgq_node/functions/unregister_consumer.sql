@@ -3,7 +3,7 @@ create or replace function pgq_node.unregister_consumer(
 returns record
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- On the target: forgets a cascaded consumer.
--- Returns:   200, also when it was not there · 404 unknown queue
+-- Returns:   200, also when it was not there; 404 unknown queue
 begin
     if pgq_node._node_type(i_queue_name) is null then
         ret_code := 404;

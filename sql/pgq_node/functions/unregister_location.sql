@@ -3,7 +3,7 @@ create or replace function pgq_node.unregister_location(
 returns record
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Forgets a node: its subscription and its location. The root tells the others.
--- Returns:   200 · 301 not found · 403 it is this node or its provider
+-- Returns:   200; 301 not found; 403 it is this node or its provider
 declare
     v_node record;
 begin

@@ -3,7 +3,7 @@ create or replace function pgq_node.unregister_subscriber(
 returns record
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- On the provider: ends another node's reading, with its two queue consumers.
--- Returns:   200 · 304 not found
+-- Returns:   200; 304 not found
 declare
     v_sub record;
 begin

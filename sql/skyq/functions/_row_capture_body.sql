@@ -5,7 +5,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 --
 -- An easy row of a table that is as it was pays for one condition, one text and one insert. All else is left to the
 -- second half.
--- Errors:    Cannot capture into queue "…": no such queue
+-- Errors:    Cannot capture into queue "...": no such queue
 declare
     v_queue pgq.queue;
     v_args record;

@@ -29,7 +29,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 -- As skyq._row_expression(), where skyq._context() is the easy one, for rows of which skyq._is_easy_row()
 -- holds, or, with i_are_words_easy false, for all.
 --
--- What costs is the number of functions called: each takes 0.3 µs to be made ready in each transaction, even where it
+-- What costs is the number of functions called: each takes 0.3 us to be made ready in each transaction, even where it
 -- finds nothing to do. So the few characters that dates and words hold are replaced once, in the whole row. Nothing else
 -- in it may change by that: names and what was encoded before have no such character but +, written as a blank here.
 -- The & between columns is safe while those in words are replaced first: column by column, or, with many of these, all

@@ -2,7 +2,7 @@ create or replace function skyq._statement_capture_body(i_queue_name text, i_tab
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 -- Writes the body of the trigger function that logs one table into one queue once per statement, from the tables
 -- new_rows and old_rows. Like the row trigger's it runs with the writer's search_path.
--- Errors:    Cannot capture into queue "…": no such queue
+-- Errors:    Cannot capture into queue "...": no such queue
 --
 -- Nothing says which old row became which new one, and nothing needs to: a key that is gone is a delete, a new one an
 -- insert, and one that is on both sides an update, whatever row had it before. Whether there are others than updates

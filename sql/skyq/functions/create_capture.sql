@@ -4,11 +4,11 @@ language plpgsql set search_path = pg_catalog, pg_temp set quote_all_identifiers
 -- Logs the changes of a table into a queue by a trigger function written for this table. The events are those of
 -- pgq.logutriga; an update of the key is logged as delete and insert. Other triggers that write this table to this queue
 -- are replaced. Called again it writes the function anew.
--- Modes:     row, also for auto: once per row · statement: once per statement, several times cheaper for those of ten rows
+-- Modes:     row, also for auto: once per row; statement: once per statement, several times cheaper for those of ten rows
 --            and more; only on request, see skyq._statement_hazard()
 -- Returns:   how it captures: row or statement; null, and nothing was done, when an argument, a magic column or the kind
 --            of table needs the generic trigger
--- Errors:    no such table · no such queue · bad mode · not safe by statement
+-- Errors:    no such table; no such queue; bad mode; not safe by statement
 -- Locks:     as skyq._set_triggers()
 -- Called by: londiste.create_trigger()
 declare

@@ -2,7 +2,7 @@ create or replace function skyq.event_failed(i_batch_id bigint, i_event_id bigin
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Puts one event of an open batch among the dead letters of its consumer. Finishing the batch is left to the consumer.
 -- Returns:   1, or 0 when it is there already
--- Errors:    batch not found · event not found
+-- Errors:    batch not found; event not found
 declare
     v_info record;
     v_event record;

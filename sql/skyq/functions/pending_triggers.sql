@@ -3,7 +3,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 -- Drops the user's triggers of a table and remembers them in skyq.pending_trigger, for nodes that may not set
 -- session_replication_role. Triggers that write to a queue stay.
 -- Returns:   how many were dropped
--- Errors:    Cannot drop triggers of table "…": no such table
+-- Errors:    Cannot drop triggers of table "...": no such table
 -- Locks:     access exclusive on the table when it has any, until commit
 declare
     v_table regclass := to_regclass(pgq.quote_fqname(i_table_name));

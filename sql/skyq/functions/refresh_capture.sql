@@ -3,7 +3,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 -- Writes the capture function of a table anew after its columns or its primary key changed. Until then changes are
 -- logged all the same, but slowly. Takes no lock on the table.
 -- Returns:   whether the table had changed
--- Errors:    Cannot refresh capture of table "…": not captured
+-- Errors:    Cannot refresh capture of table "...": not captured
 declare
     v_table regclass := to_regclass(pgq.quote_fqname(i_table_name));
     v_capture skyq.capture;

@@ -5,7 +5,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- drop-consumer). Null takes a limit away. The queue's maintenance looks after it from then on, whatever ticker runs it.
 -- What was done before is forgotten; a queue that is paused takes events again when on_full is something else now.
 -- Returns:   1
--- Errors:    no such queue · no such limit · the value cannot be read
+-- Errors:    no such queue; no such limit; the value cannot be read
 declare
     v_column text;
 begin
