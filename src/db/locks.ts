@@ -10,6 +10,7 @@ import { SkyqError } from "../base/errors.ts";
 import { sleep } from "../base/time.ts";
 import { shortStatement } from "./errors.ts";
 import { one, type Queryable } from "./queryable.ts";
+import { quoteLiteral } from "./quote.ts";
 
 /** The weaker one lets others read: making a trigger or a foreign key. The other is for nearly all else. */
 export type LockMode = "share row exclusive" | "access exclusive";
@@ -187,19 +188,21 @@ class Attempts {
 
 /** Locks all at once or none. An error says in its `table` field which one was not free. */
 function lockStatement(tables: readonly string[], mode: LockMode, mayWait: boolean): string {
-  const list = tables.map((table) => `'${table.replaceAll("'", "''")}'`).join(", ");
-  return `do $skyq_lock$
+  // Literals in a literal: no name can end it, as one with the tag of dollar quotes in it would.
+  return `do ${
+    quoteLiteral(`
     declare
       v_table text;
       v_nowait text := '${mayWait ? "" : " nowait"}';
     begin
-      foreach v_table in array array[${list}]::pg_catalog.text[] loop
+      foreach v_table in array array[${tables.map(quoteLiteral).join(", ")}]::pg_catalog.text[] loop
         execute 'lock table only ' || v_table || ' in ${mode} mode' || v_nowait;
         v_nowait := ' nowait';
       end loop;
     exception when lock_not_available or deadlock_detected then
       raise exception using errcode = sqlstate, message = sqlerrm, table = v_table;
-    end $skyq_lock$`;
+    end`)
+  }`;
 }
 
 /** Without the quotes that nobody needs. */

@@ -139,6 +139,25 @@ describe("withLocks()", () => {
     expect((await database.sql("select tgname from pg_trigger where tgrelid = 'a'::regclass")).trim()).toBe("t");
   });
 
+  it("takes any name, also one that looks like the end of what is quoted", async () => {
+    const { database, ours } = await tables();
+    const names = ["x$skyq_lock$; drop table a; --", "$$", "a'b\\", "\\'; drop table a; --", 'q"q'];
+    for (const name of names) {
+      const quoted = `"${name.replaceAll('"', '""')}"`;
+      await database.sql(`create table ${quoted} (id int)`);
+      const act = { act: "Cannot lock it", log: silentLog };
+      const held = await withLocks(act, (lock) =>
+        ours.transaction(async (tx) => {
+          await lock(tx, [`public.${quoted}`], "access exclusive");
+          return await tx.query(
+            "select c.relname::text as name from pg_locks l join pg_class c on c.oid = l.relation where mode = 'AccessExclusiveLock'",
+          );
+        }));
+      expect(held).toEqual([{ name }]);
+    }
+    expect(await ours.query("select to_regclass('a') is not null as there")).toEqual([{ there: true }]);
+  });
+
   it("throws what is no lock's fault at once", async () => {
     const { ours } = await tables();
     let tries = 0;
