@@ -84,13 +84,11 @@ async function createQueue(database: LentDatabase, queue: string): Promise<void>
     select pgq.set_queue_config('${queue}', 'ticker_max_lag', '0.01 seconds')`);
 }
 
-/** An event, and how long its tick takes in ms. */
-async function latencyMs(database: LentDatabase, queue: string): Promise<number> {
+/** Writes an event, and waits for its tick. */
+async function ticked(database: LentDatabase, queue: string): Promise<void> {
   const before = await ticks(database, queue);
   await database.sql(`select pgq.insert_event('${queue}', 't', 'd')`);
-  const startMs = performance.now();
   await waitFor(async () => await ticks(database, queue) > before, { what: `a tick of ${queue}`, pollMs: 5 });
-  return performance.now() - startMs;
 }
 
 describe("the ticker of one database", () => {
@@ -102,13 +100,9 @@ describe("the ticker of one database", () => {
     await createQueue(database, "q");
   });
 
-  it("ticks soon while events come", async () => {
+  it("ticks while events come", async () => {
     const ticker = await Running.one(database, "fail").ready();
-    await latencyMs(database, "q");
-    // The best of some: a busy machine may hold up any one of them.
-    const all: number[] = [];
-    for (let i = 0; i < 5; i++) all.push(await latencyMs(database, "q"));
-    expect(Math.min(...all)).toBeLessThan(500);
+    for (let i = 0; i < 5; i++) await ticked(database, "q");
     expect(ticker.log).toEqual([]);
   });
 
@@ -116,7 +110,7 @@ describe("the ticker of one database", () => {
     await Running.one(database, "fail", { tickPeriodMs: 60_000 }).ready();
     const told = setInterval(() => void database.sql(`notify ${TICKER_CHANNEL}`), 100);
     try {
-      expect(await latencyMs(database, "q")).toBeLessThan(5_000);
+      await ticked(database, "q");
     } finally {
       clearInterval(told);
     }
@@ -124,11 +118,11 @@ describe("the ticker of one database", () => {
 
   it("ticks on when the server's clock was set back", async () => {
     await Running.one(database, "fail").ready();
-    await latencyMs(database, "q");
+    await ticked(database, "q");
     await database.sql(`
       select pgq.ticker('q');
       update pgq.tick set tick_time = tick_time + interval '1 hour'`);
-    expect(await latencyMs(database, "q")).toBeLessThan(5_000);
+    await ticked(database, "q");
   });
 
   it("is the only one: a second one is refused", async () => {
@@ -144,11 +138,11 @@ describe("the ticker of one database", () => {
     const beside = await Running.one(database, "stand-by").ready();
     const dedicated = await Running.one(database, "fail").ready();
     expect(beside.log.join("\n")).toContain("A dedicated ticker takes over");
-    await latencyMs(database, "q");
+    await ticked(database, "q");
     await dedicated.stop();
     await using db = await openSql(parseTarget(database.dsn()));
     await waitFor(async () => await tickerLockHolder(db) !== null, { what: "the other to go on", timeoutMs: 20_000 });
-    await latencyMs(database, "q");
+    await ticked(database, "q");
   });
 
   it("does not keep others from ticking when it may not tick itself", async () => {
@@ -168,7 +162,7 @@ describe("the ticker of one database", () => {
       const beside = Running.one(database, "stand-by", { target });
       await waitFor(() => beside.log.length > 0, { what: "the log to tell" });
       await Running.one(database, "fail").ready();
-      expect(await latencyMs(database, "q")).toBeLessThan(5_000);
+      await ticked(database, "q");
       expect(beside.log).toEqual([expect.stringMatching(/may not call[^]*GRANT pgq_admin/)]);
       await running.pop()!.stop();
       await database.sql(`grant pgq_admin to ${role}`);
@@ -185,7 +179,7 @@ describe("the ticker of one database", () => {
       "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'skyq ticker' and datname = current_database()",
     );
     await waitFor(() => ticker.log.some((line) => line.startsWith("Ticker failed")), { what: "the log to tell" });
-    expect(await latencyMs(database, "q")).toBeLessThan(10_000);
+    await ticked(database, "q");
   });
 
   it("does not let a queue or an operation that fails stop the others", async () => {
@@ -207,7 +201,7 @@ describe("the ticker of one database", () => {
       timeoutMs: 20_000,
     });
     expect(ticker.log.join("\n")).toContain("Maintenance no.such_function(q) failed");
-    expect(await latencyMs(database, "z")).toBeLessThan(5_000);
+    await ticked(database, "z");
     await database.sql("select pgq.drop_queue('bad'); select pgq.drop_queue('z')");
   });
 
@@ -259,7 +253,7 @@ describe("the ticker of one database", () => {
     await database.sql("update pgq.queue set queue_extra_maint = null where queue_name = 'q'");
     await Running.one(database, "fail").ready();
     await database.sql("select pgq.register_consumer('q', 'c')");
-    await latencyMs(database, "q");
+    await ticked(database, "q");
     // The event's batch need not be the first: ticks come without events too.
     await database.sql(`
       do $$ declare v_batch bigint; begin
@@ -297,17 +291,17 @@ describe("the ticker of a cluster", () => {
     await createQueue(one, "q");
     const names = [one.name, two.name, "no_such_database"];
     const ticker = await cluster(names, one).ready();
-    await latencyMs(one, "q");
+    await ticked(one, "q");
     expect(ticker.log.join("\n")).toContain("no_such_database: Ticker failed");
     await install(two);
     await createQueue(two, "late");
-    await latencyMs(two, "late");
+    await ticked(two, "late");
     await createQueue(two, "later");
-    await latencyMs(two, "later");
+    await ticked(two, "later");
     names.splice(1);
     await waitFor(() => ticker.log.some((line) => line.includes("no longer served")), { what: "the second to go" });
     await two.drop();
-    await latencyMs(one, "q");
+    await ticked(one, "q");
   });
 
   it("finds all databases by itself", async () => {
@@ -315,7 +309,7 @@ describe("the ticker of a cluster", () => {
     await install(one);
     await createQueue(one, "q");
     const ticker = await cluster([], one).ready();
-    await latencyMs(one, "q");
+    await ticked(one, "q");
     expect(ticker.log.join("\n")).toContain(`${one.name}: Ticking`);
   });
 

@@ -3,6 +3,7 @@ import postgres from "postgres";
 import { describe, expect, it } from "vitest";
 import { lendDatabases, type LentDatabase } from "../../harness/pair.ts";
 import { skyq } from "../../harness/process.ts";
+import { waitFor } from "../../harness/wait_for.ts";
 import { Job, size } from "../job.ts";
 import { Replay2, Ticker2 } from "./daemon2.ts";
 import { copyTable, equal, makeProvider, makeSubscriber, register, TABLES } from "./pair2.ts";
@@ -81,9 +82,8 @@ describe("upgrade of a busy provider of PgQ 2.1", () => {
       for (let round = 0; round < size({ smoke: 2, long: 30 }); round++) await run("upgrade", "conf.ini", "--dry-run");
       expect(await run("queue", "upgrade", "conf.ini")).toMatch(/Upgrading pgq from 2.1 to 3.5/);
       const seen = applications.map((application) => application.transactionCount);
-      await new Promise((resolve) => setTimeout(resolve, 300));
       for (const [nr, application] of applications.entries()) {
-        expect(application.transactionCount).toBeGreaterThan(seen[nr]!);
+        await waitFor(() => application.transactionCount > seen[nr]!, { what: `application ${nr} to write on` });
       }
     } finally {
       for (const application of applications) await application[Symbol.asyncDispose]();

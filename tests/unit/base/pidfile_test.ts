@@ -97,18 +97,32 @@ describe("acquirePidfile()", () => {
     Deno.writeTextFileSync(path, "999999999\n");
     const module = new URL("../../../src/base/pidfile.ts", import.meta.url).href;
     const log = new URL("../../../src/base/log.ts", import.meta.url).href;
+    // Each begins when it is told to, and lives until all have tried.
     const program = `import { acquirePidfile } from "${module}"; import { silentLog } from "${log}";
-      while (Date.now() < Number(Deno.args[0])); // all at the same moment
+      const told = Deno.stdin.readable.getReader();
+      console.log("ready");
+      await told.read();
       try { acquirePidfile(${JSON.stringify(path)}, silentLog); console.log("won"); } catch { console.log("lost"); }
-      await new Promise((resolve) => setTimeout(resolve, 2500));`;
+      await told.read();`;
     const file = `${directory}/starter.ts`;
     Deno.writeTextFileSync(file, program);
-    const startMs = String(Date.now() + 600);
-    const outputs = await Promise.all(Array.from({ length: 6 }, () => {
-      return new Deno.Command(Deno.execPath(), { args: ["run", "-A", file, startMs] }).output();
-    }));
-    const results = outputs.map(({ stdout }) => new TextDecoder().decode(stdout).trim()).sort();
-    expect(results).toEqual(["lost", "lost", "lost", "lost", "lost", "won"]);
+    const starters = Array.from({ length: 6 }, () => {
+      const child = new Deno.Command(Deno.execPath(), {
+        args: ["run", "-A", file],
+        stdin: "piped",
+        stdout: "piped",
+      }).spawn();
+      const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+      return { child, stdin: child.stdin.getWriter(), line: async () => (await lines.read()).value?.trim() };
+    });
+    for (const { line } of starters) expect(await line()).toBe("ready");
+    for (const { stdin } of starters) void stdin.write(new Uint8Array(1));
+    const results = await Promise.all(starters.map(({ line }) => line()));
+    expect(results.sort()).toEqual(["lost", "lost", "lost", "lost", "lost", "won"]);
+    for (const { child, stdin } of starters) {
+      await stdin.close();
+      await child.status;
+    }
   });
 
   it("makes the directories that are missing", () => {

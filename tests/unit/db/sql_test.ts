@@ -4,6 +4,7 @@ import { one } from "../../../src/db/queryable.ts";
 import { openSql } from "../../../src/db/sql.ts";
 import { parseTarget } from "../../../src/db/target.ts";
 import { lendDatabases } from "../../harness/pair.ts";
+import { waitFor } from "../../harness/wait_for.ts";
 
 const [database] = await lendDatabases(1);
 const target = parseTarget(database.dsn());
@@ -107,7 +108,12 @@ describe("SqlConnection", () => {
   it("stays lost when the server has ended the session", async () => {
     const victim = await openSql(target);
     const waiting = [victim.query("select pg_sleep(30)"), victim.query("select 1")].map(failure);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await waitFor(
+      async () =>
+        (await db.query("select 1 from pg_stat_activity where pid = $1 and query like '%sleep%'", [victim.processId]))
+          .length > 0,
+      { what: "the statement to begin" },
+    );
     await db.query("select pg_terminate_backend($1)", [victim.processId]);
     for (const error of await Promise.all(waiting)) expect(error.fault).toBe("connection-lost");
     expect(victim.isClosed).toBe(true);
@@ -123,8 +129,7 @@ describe("SqlConnection", () => {
     expect((await sleeping).fault).toBe("connection-lost");
     const idle = await openSql(target, { applicationName: "skyq closing" });
     await idle.close();
-    await new Promise((resolve) => setTimeout(resolve, 50));
     const left = "select 1 from pg_stat_activity where application_name = 'skyq closing' and state <> 'active'";
-    expect(await db.query(left)).toEqual([]);
+    await waitFor(async () => (await db.query(left)).length === 0, { what: "the sessions to end" });
   });
 });

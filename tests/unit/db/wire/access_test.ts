@@ -5,6 +5,7 @@ import { openSql } from "../../../../src/db/sql.ts";
 import { parseTarget } from "../../../../src/db/target.ts";
 import { WireConnection } from "../../../../src/db/wire/connection.ts";
 import { Cluster } from "../../../harness/cluster.ts";
+import { waitFor } from "../../../harness/wait_for.ts";
 import { CertificateMaker } from "./_certificates.ts";
 
 const certificates = new CertificateMaker();
@@ -88,8 +89,11 @@ async function useServerCert(name: keyof typeof serverCerts): Promise<void> {
   const paths = (await cluster.sql("postgres", "show ssl_cert_file; show ssl_key_file")).trim().split("\n");
   Deno.writeTextFileSync(paths[0]!, serverCerts[name].cert);
   Deno.writeTextFileSync(paths[1]!, serverCerts[name].key);
+  const loaded = () => cluster.sql("postgres", "select pg_conf_load_time()");
+  const before = await loaded();
   await cluster.sql("postgres", "select pg_reload_conf()");
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  // What a new session was told of the settings came from the postmaster, which has read the files by then.
+  await waitFor(async () => await loaded() !== before, { what: "the server to read its certificate" });
 }
 
 for (const kind of KINDS) {
@@ -256,13 +260,20 @@ describe("TLS with a root of our own", () => {
   });
 });
 
+/** Waits until the server runs a sleep of this user. */
+function hasBegun(user: string): Promise<string> {
+  const sql =
+    `select 1 from pg_stat_activity where usename = '${user}' and state = 'active' and query like '%pg_sleep%'`;
+  return waitFor(async () => await cluster.sql("postgres", sql) || null, { what: "the statement to begin" });
+}
+
 describe("WireConnection.cancel()", () => {
   it.each(["sslmode=disable", "sslmode=require", `sslmode=verify-ca sslrootcert=${root.file}`])(
     "works with %s",
     async (extra) => {
       const db = await WireConnection.connect(target("scram_user", extra));
       const sleeping = db.query("select pg_sleep(20)").then(() => null, (error) => error as SkyqError);
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await hasBegun("scram_user");
       await db.cancel();
       const error = await sleeping;
       expect(error?.sqlstate).toBe("57014");
@@ -280,7 +291,7 @@ describe("a session that the server ends", () => {
       for (const [, open] of KINDS) {
         const db = await open(target("scram_user", extra));
         const sleeping = db.query("select pg_sleep(20)").then(() => null, (error) => error as SkyqError);
-        await new Promise((resolve) => setTimeout(resolve, 50));
+        await hasBegun("scram_user");
         await cluster.sql(
           "postgres",
           "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'scram_user'",

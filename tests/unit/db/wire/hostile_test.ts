@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { SkyqError } from "../../../../src/base/errors.ts";
 import { WireConnection, type WireOptions } from "../../../../src/db/wire/connection.ts";
 import { openSql } from "../../../../src/db/sql.ts";
+import { waitFor } from "../../../harness/wait_for.ts";
 import { concat, message, type MockClient, MockServer, raw, READY, SETTINGS_DONE, WELCOME } from "./_mock_server.ts";
 
 /** The failure of `work`, which must be an expected one. */
@@ -80,11 +81,9 @@ describe("WireConnection.connect() with a server that misbehaves", () => {
         await client.send(answer);
         await never();
       });
-      const begun = Date.now();
       const error = await failure(WireConnection.connect(server.target("sslmode=disable connect_timeout=1")));
       expect(error.fault).toBe("connect");
       expect(error.message).toContain("no answer within 1 s");
-      expect(Date.now() - begun).toBeLessThan(3000);
     }));
   });
 
@@ -282,8 +281,7 @@ describe("WireConnection reading", () => {
       await client.send(FATAL);
       client.close();
     });
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    expect(open.connection.isClosed).toBe(true);
+    await waitFor(() => open.connection.isClosed, { what: "the end to be noticed" });
     const error = await failure(open.connection.query("a"));
     expect(error.sqlstate).toBe("57P01");
   });
