@@ -54,7 +54,7 @@ export class Gate implements AsyncDisposable {
   async reached(): Promise<void> {
     await waitFor(async () => Number(await this.#database.sql(`select count(*) ${WAITING}`)) > 0, {
       what: "somebody to reach the gate",
-      timeoutMs: 60_000,
+      timeoutMs: 120_000,
     });
   }
 

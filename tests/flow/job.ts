@@ -113,7 +113,7 @@ export class Job implements AsyncDisposable {
   }
 
   /** Waits until every subscribed table is `ok`. */
-  async allOk(timeoutMs = 60_000): Promise<void> {
+  async allOk(timeoutMs = 120_000): Promise<void> {
     await this.#explained(() =>
       waitFor(async () => {
         const states = [...(await this.states()).values()];
@@ -123,12 +123,12 @@ export class Job implements AsyncDisposable {
   }
 
   /** Waits until everything that was committed before this call has been replayed, whatever state tables are in. */
-  async finished(timeoutMs = 60_000): Promise<void> {
+  async finished(timeoutMs = 120_000): Promise<void> {
     await this.#explained(() => finishedAll(this.provider, { queue: this.queue, consumer: this.name, timeoutMs }));
   }
 
   /** Waits until all tables are `ok` and everything that was committed before this call has been replayed. */
-  async caughtUp(timeoutMs = 60_000): Promise<void> {
+  async caughtUp(timeoutMs = 120_000): Promise<void> {
     await this.finished(timeoutMs);
     await this.allOk(timeoutMs);
   }

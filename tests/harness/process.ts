@@ -114,7 +114,7 @@ export class SkyqProcess implements AsyncDisposable {
   }
 
   /** Waits until stdout or stderr matches. @throws {Error} with all output, in time or when skyq ends before */
-  async waitForOutput(pattern: RegExp, timeoutMs = 30_000): Promise<void> {
+  async waitForOutput(pattern: RegExp, timeoutMs = 60_000): Promise<void> {
     await waitFor(() => pattern.test(this.stdout) || pattern.test(this.stderr) || this.#hasEnded, {
       what: `${pattern} from skyq ${this.args.join(" ")}`,
       timeoutMs,
@@ -134,7 +134,7 @@ export class SkyqProcess implements AsyncDisposable {
   /** Sends a signal and waits for the end, at most a minute. */
   async kill(name: Deno.Signal = "SIGTERM"): Promise<SkyqResult> {
     this.signal(name);
-    return name === "SIGKILL" ? await this.#end : await this.wait(60_000);
+    return name === "SIGKILL" ? await this.#end : await this.wait(120_000);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -149,5 +149,5 @@ export function spawnSkyq(args: readonly string[], options: SkyqOptions = {}): S
 
 /** Runs skyq to its end. @throws {Error} when it does not end in time; any exit status is a result */
 export function skyq(args: readonly string[], options: SkyqOptions = {}): Promise<SkyqResult> {
-  return new SkyqProcess(args, options).wait(options.timeoutMs ?? 60_000);
+  return new SkyqProcess(args, options).wait(options.timeoutMs ?? 120_000);
 }

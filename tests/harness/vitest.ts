@@ -4,7 +4,7 @@
  *
  * As in vitest: `before…` hooks run outermost and first-written first, `after…` hooks the other way round, also when a
  * test or a `before…` hook failed; a `before…` hook may return its own clean-up. A failed `beforeAll` fails every test
- * of its suite. Different from vitest: the time limit is 2 minutes, and a suite's body may not be asynchronous.
+ * of its suite. Different from vitest: the time limit is 5 minutes, and a suite's body may not be asynchronous.
  */
 import { expect as jestExpect } from "expect";
 import { ModuleMocker } from "jest-mock";
@@ -20,7 +20,7 @@ export interface TestOptions {
   timeout?: number;
 }
 
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 300_000;
 
 interface LimitedHook {
   readonly run: Hook;

@@ -1,7 +1,7 @@
 /** Waiting for what another process or connection does. */
 
 export interface WaitOptions {
-  /** Default 30 s. */
+  /** Default 60 s. */
   timeoutMs?: number;
   /** Pause between two looks, default 20 ms. */
   pollMs?: number;
@@ -18,7 +18,7 @@ export async function waitFor<T>(
   look: () => T | Promise<T>,
   options: WaitOptions,
 ): Promise<Exclude<T, false | null | undefined>> {
-  const timeoutMs = options.timeoutMs ?? 30_000;
+  const timeoutMs = options.timeoutMs ?? 60_000;
   const deadline = performance.now() + timeoutMs;
   let last = "";
   for (let lookCount = 1;; lookCount++) {

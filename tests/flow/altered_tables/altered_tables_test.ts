@@ -48,7 +48,7 @@ describe("tables that are altered while changes are in flight", () => {
   const heals = async (table: string, columns?: string[]) => {
     await waitFor(async () => (await job.states()).get(`public.${table}`) === "ok", {
       what: `${table} to be ok`,
-      timeoutMs: 30_000,
+      timeoutMs: 120_000,
     }).catch((error) => {
       throw new Error(`${error.message}\n${job.log.slice(-3000)}`);
     });

@@ -202,8 +202,8 @@ describe("compare and repair of tables that no queue connects", () => {
           `select count(pg_terminate_backend(pid)) from pg_stat_activity
             where datname = current_database() and application_name = 'skyq compare' and query like 'copy%long%'`,
         ),
-      ) > 0, { what: "the reading to be ended", timeoutMs: 30_000, pollMs: 5 });
-    const { code, stdout } = await job.wait(60_000);
+      ) > 0, { what: "the reading to be ended", timeoutMs: 120_000, pollMs: 5 });
+    const { code, stdout } = await job.wait(120_000);
     expect(code).toBe(1);
     expect(stdout).toMatch(/public\.long\s+failed/);
     expect(files()).toEqual(before);

@@ -194,7 +194,7 @@ export class ChunkedCopy {
     expect(await job.differences(...TABLES)).toEqual([]);
     await waitFor(async () => (await job.otherConsumers()).length === 0, {
       what: "the copies' consumers to be gone",
-      timeoutMs: 60_000,
+      timeoutMs: 120_000,
       pollMs: 200,
     });
     expect((await job.subscriber.sql("select consumer_name from pgq_node.get_consumer_info('q')")).trim()).toBe("job");
@@ -203,7 +203,7 @@ export class ChunkedCopy {
     const expected = await this.#structure(job.provider);
     await waitFor(async () => await this.#structure(job.subscriber) === expected, {
       what: "the foreign key to come back",
-      timeoutMs: 40_000,
+      timeoutMs: 120_000,
       pollMs: 200,
     });
     expect(job.log).not.toMatch(/bug in skyq/);
@@ -247,6 +247,6 @@ export class ChunkedCopy {
           new RegExp(`Going on with the copy of ${loaded.trim()}: [1-9]\\d* of \\d+ chunks`),
         );
       }
-    }, 180_000);
+    });
   }
 }

@@ -48,5 +48,5 @@ describe("a copy in chunks", () => {
     }
     await copy.expectEqualAndClean();
     expect(job.log.slice(length)).toMatch(/by_place: [1-9]\d* rows were met twice/);
-  }, 60_000);
+  });
 });

@@ -63,7 +63,7 @@ export class HeldUpCopy {
     expect(await job.subscriber.sql("select * from skyq.copy_chunk")).toBe("");
     await waitFor(async () => await job.subscriber.sql("select * from skyq.pending_index") === "", {
       what: "the indexes to be there again",
-      timeoutMs: 40_000,
+      timeoutMs: 120_000,
     });
     expect(await this.indexes(job.subscriber)).toBe(await this.indexes(job.provider));
     expect(job.log).not.toMatch(/bug in skyq/);

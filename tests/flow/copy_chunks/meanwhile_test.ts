@@ -22,7 +22,7 @@ describe("while chunks are copied", () => {
     });
     await copy.expectEqualAndClean();
     expect(await copy.job.run("subscriber", "tables", "conf.ini")).not.toMatch(/chunks/);
-  }, 60_000);
+  });
 
   it("a copy session that the server ends is replaced, and only its chunk is loaded again", async () => {
     await copy.heldUp(["by_key"], async (gate) => {
@@ -35,7 +35,7 @@ describe("while chunks are copied", () => {
     await copy.expectEqualAndClean();
     expect(copy.newLog).toMatch(/Copy of public\.by_key failed/);
     expect(copy.newLog).toMatch(/Going on with the copy of public\.by_key: [1-9]\d* of/);
-  }, 60_000);
+  });
 
   it("the table may be emptied and filled again", async () => {
     await copy.heldUp(TABLES, async (gate) => {
@@ -47,7 +47,7 @@ describe("while chunks are copied", () => {
     await copy.expectEqualAndClean();
     await copy.job.provider.sql(ROWS);
     await copy.expectEqualAndClean();
-  }, 60_000);
+  });
 
   it("the provider's table may be rewritten: chunks by place begin again", async () => {
     await copy.heldUp(TABLES, async (gate) => {
@@ -65,7 +65,7 @@ describe("while chunks are copied", () => {
     expect(copy.newLog).not.toMatch(/by_key.*begins again/);
     await copy.job.provider.sql(ROWS);
     await copy.job.finished();
-  }, 60_000);
+  });
 
   it("columns may be added on both sides", async () => {
     await copy.heldUp(TABLES, async (gate) => {
@@ -82,7 +82,7 @@ describe("while chunks are copied", () => {
       await copy.job.allOk();
     });
     await copy.expectEqualAndClean();
-  }, 60_000);
+  });
 
   it("a chunk that is refused shows why; mended, the copy goes on", async () => {
     await copy.job.subscriber.sql("alter table by_key add constraint small check (u < 4500) not valid");
@@ -93,5 +93,5 @@ describe("while chunks are copied", () => {
     await copy.job.subscriber.sql("alter table by_key drop constraint small");
     await copy.expectEqualAndClean();
     expect(copy.newLog).toMatch(/Going on with the copy of public\.by_key: [1-9]\d* of/);
-  }, 60_000);
+  });
 });

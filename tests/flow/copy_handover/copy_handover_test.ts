@@ -64,7 +64,7 @@ describe("copy and hand-over", () => {
     // Left behind, it would hold the queue's rotation back for ever.
     await waitFor(async () => (await job.otherConsumers()).length === 0, {
       what: "the copy's consumer to be gone",
-      timeoutMs: 60_000,
+      timeoutMs: 120_000,
       pollMs: 200,
     });
     expect((await job.subscriber.sql("select consumer_name from pgq_node.get_consumer_info('q')")).trim()).toBe("job");
@@ -106,7 +106,7 @@ describe("copy and hand-over", () => {
     await job.allOk(120_000);
     await writer.stop();
     await expectEqualAndClean();
-  }, 180_000);
+  });
 
   it("hands over exactly when the replay is several batches ahead of the copy", async () => {
     await using writer = new Writer(job.provider, () => change(++changeCount));
@@ -125,7 +125,7 @@ describe("copy and hand-over", () => {
       Number(new RegExp(`copied status changed to '${state}:(\\d+)'`).exec(job.log.slice(length))?.[1]);
     expect(tick("do-sync") - tick("wanna-sync")).toBeGreaterThan(1);
     await expectEqualAndClean();
-  }, 180_000);
+  });
 
   it("goes on after kill -9 at random moments", async () => {
     const random = seeded("copy_handover");

@@ -38,5 +38,5 @@ describe("a copy of a table that somebody reads", () => {
     await job.allOk();
     await job.caughtUp();
     expect(await job.differences("parent", "child")).toEqual([]);
-  }, 60_000);
+  });
 });

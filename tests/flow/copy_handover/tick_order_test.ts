@@ -21,9 +21,9 @@ it("a copy that holds a batch beyond the one where the replay waits takes a shor
     if (state.startsWith("wanna-sync")) return true;
     await tick();
     return false;
-  }, { what: "the copy to wait for the replay", pollMs: 200, timeoutMs: 60_000 });
+  }, { what: "the copy to wait for the replay", pollMs: 200, timeoutMs: 120_000 });
   await subscriber.sql("select pgq_node.set_consumer_paused('q', 'job', true)");
-  await new Promise((resolve) => setTimeout(resolve, 500)); // the round that is under way
+  await new Promise((resolve) => setTimeout(resolve, 2_000)); // the round that is under way
 
   const { host, port, superuser: user } = provider.cluster;
   const slow = postgres({ host, port, user, database: provider.name, max: 1, onnotice: () => {} });
@@ -42,7 +42,7 @@ it("a copy that holds a batch beyond the one where the replay waits takes a shor
   await waitFor(async () => {
     await tick();
     return (await job.states()).get("public.t") === "ok";
-  }, { what: "the table to be handed over", pollMs: 200, timeoutMs: 30_000 });
+  }, { what: "the table to be handed over", pollMs: 200, timeoutMs: 120_000 });
   await tick();
   await waitFor(async () => (await job.differences("t")).length === 0, { what: "both sides to be equal" });
   expect(job.log).not.toContain("Invalid table state");

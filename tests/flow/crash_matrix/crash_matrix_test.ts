@@ -96,16 +96,16 @@ describe.each(size({ smoke: [dice.pick(ALL_WAYS)], long: ALL_WAYS }))("crash mat
     expect(await job.differences(...TABLES)).toEqual([]);
     await waitFor(async () => (await job.otherConsumers()).length === 0, {
       what: `consumers of copies to be gone: ${await job.otherConsumers()}`,
-      timeoutMs: 60_000,
+      timeoutMs: 120_000,
     });
     expect((await job.subscriber.sql("select consumer_name from pgq_node.get_consumer_info('q')")).trim()).toBe("job");
     await waitFor(async () => await constraints(job.subscriber) === await constraints(job.provider), {
       what: "all keys to be there and valid",
-      timeoutMs: 60_000,
+      timeoutMs: 120_000,
     });
     await waitFor(async () => await job.subscriber.sql("select from_table from londiste.pending_fkeys") === "", {
       what: "no key to be pending",
-      timeoutMs: 60_000,
+      timeoutMs: 120_000,
     });
     expect(await indexes(job.subscriber)).toBe(await indexes(job.provider));
     expect(await job.subscriber.sql("select * from skyq.copy_chunk")).toBe("");
@@ -136,7 +136,7 @@ describe.each(size({ smoke: [dice.pick(ALL_WAYS)], long: ALL_WAYS }))("crash mat
     await story(async () => {
       const reached = taps[step.side].reached(step.name, when, nth).then(() => wasReached = true);
       job.startReplay();
-      await Promise.race([reached, job.allOk(30_000).then(() => job.finished())]);
+      await Promise.race([reached, job.allOk().then(() => job.finished())]);
       taps[step.side].clear();
       await job.killReplay();
       job.startReplay();

@@ -66,7 +66,7 @@ describe("a transaction that stays open across ticks and rotations", () => {
       await job.provider.sql("select pgq.maint_rotate_tables_step1('q')");
       await job.provider.sql("select pgq.maint_rotate_tables_step2()");
       return await switches() > before;
-    }, { what: "a rotation", pollMs: 50, timeoutMs: 30_000 });
+    }, { what: "a rotation", pollMs: 50, timeoutMs: 120_000 });
   }
 
   it("holds nobody up, is seen by nobody before it ends, and whole then", async () => {

@@ -67,7 +67,7 @@ describe("names", () => {
   afterAll(async () => await job?.[Symbol.asyncDispose]());
 
   const finished = () =>
-    finishedAll(provider, { queue: QUEUE, consumer: JOB.replaceAll("'", "''"), timeoutMs: 60_000 });
+    finishedAll(provider, { queue: QUEUE, consumer: JOB.replaceAll("'", "''"), timeoutMs: 120_000 });
   const tables = async () => (await job.run("provider", "tables", "conf.ini")).split("\n").filter(Boolean);
 
   it("each is added by each way to type it", async () => {

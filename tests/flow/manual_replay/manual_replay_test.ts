@@ -92,7 +92,7 @@ describe("a replay that runs", () => {
     await waitFor(async () => {
       await provider.sql("insert into t select max(id) + 1, 'more' from t; select pgq.force_tick('q')");
       return logs().length === 3 && stats() - before > 60;
-    }, { what: "two rotated files", pollMs: 20, timeoutMs: 60_000 });
+    }, { what: "two rotated files", pollMs: 20, timeoutMs: 120_000 });
     await job.finished();
     expect(logs()).toEqual(["job.log", "job.log.1", "job.log.2"]);
     for (const suffix of [".1", ".2"]) expect(Deno.statSync(`${job.dir}/job.log${suffix}`).size).toBeLessThan(3_300);

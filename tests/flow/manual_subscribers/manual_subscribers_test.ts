@@ -39,7 +39,7 @@ describe("two subscribers of one queue", () => {
 
   /** Waits until both have all that was committed before. */
   async function caughtUp(): Promise<void> {
-    for (const consumer of ["job", "second"]) await finishedAll(provider, { queue: "q", consumer, timeoutMs: 60_000 });
+    for (const consumer of ["job", "second"]) await finishedAll(provider, { queue: "q", consumer, timeoutMs: 120_000 });
     for (const job of jobs) await job.allOk();
   }
 
@@ -121,7 +121,7 @@ describe("two subscribers of one queue", () => {
     )).trim();
     expect(consumers).toBe("second");
     await provider.sql("insert into t values (100001, 'without the first')");
-    await finishedAll(provider, { queue: "q", consumer: "second", timeoutMs: 60_000 });
+    await finishedAll(provider, { queue: "q", consumer: "second", timeoutMs: 120_000 });
     expect(await differences({ provider, subscriber: second }, ["t"])).toEqual([]);
     expect(await differences({ provider, subscriber: first }, ["t"])).toHaveLength(1);
   });

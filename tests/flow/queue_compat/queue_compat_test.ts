@@ -134,7 +134,7 @@ async function produceAndCheck(database: LentDatabase, told: () => string): Prom
       (await database.sql("select count(*), count(distinct data), sum(retry) from noted")).trim();
     await waitFor(async () => Number((await seen()).split("|")[0]) >= count + count / 10, {
       what: "all events to be consumed",
-      timeoutMs: 60_000,
+      timeoutMs: 120_000,
     }).catch(async (error) => {
       throw new Error(`${error.message}\n${await seen()} of ${wanted}\n${output()}`);
     });
@@ -221,7 +221,7 @@ describe("workers of Python that share a consumer", () => {
           // Busy for 40 ms with 20 events, most of the time.
           if (from === 200) await workers[0]![Symbol.asyncDispose]();
         }
-        await waitFor(async () => (await seen())[1] === 400, { what: "all events", timeoutMs: 30_000 })
+        await waitFor(async () => (await seen())[1] === 400, { what: "all events", timeoutMs: 120_000 })
           .catch(async (error) => {
             throw new Error(`${error.message}\n${await seen()}\n${told()}`);
           });

@@ -52,7 +52,7 @@ class Running {
   }
 
   async ready(): Promise<this> {
-    await waitFor(() => this.isReady || this.error !== null, { what: "the ticker to be ready", timeoutMs: 20_000 });
+    await waitFor(() => this.isReady || this.error !== null, { what: "the ticker to be ready", timeoutMs: 120_000 });
     if (this.error !== null) throw this.error;
     return this;
   }
@@ -107,7 +107,7 @@ describe("the ticker of one database", () => {
   });
 
   it("looks at once when it is told to, however long its period", async () => {
-    await Running.one(database, "fail", { tickPeriodMs: 60_000 }).ready();
+    await Running.one(database, "fail", { tickPeriodMs: 600_000 }).ready();
     const told = setInterval(() => void database.sql(`notify ${TICKER_CHANNEL}`), 100);
     try {
       await ticked(database, "q");
@@ -141,7 +141,7 @@ describe("the ticker of one database", () => {
     await ticked(database, "q");
     await dedicated.stop();
     await using db = await openSql(parseTarget(database.dsn()));
-    await waitFor(async () => await tickerLockHolder(db) !== null, { what: "the other to go on", timeoutMs: 20_000 });
+    await waitFor(async () => await tickerLockHolder(db) !== null, { what: "the other to go on", timeoutMs: 120_000 });
     await ticked(database, "q");
   });
 
@@ -198,7 +198,7 @@ describe("the ticker of one database", () => {
     });
     await waitFor(async () => Number(await database.sql("select count(*) from public.worked")) > 1, {
       what: "the second operation",
-      timeoutMs: 20_000,
+      timeoutMs: 120_000,
     });
     expect(ticker.log.join("\n")).toContain("Maintenance no.such_function(q) failed");
     await ticked(database, "z");
@@ -216,7 +216,7 @@ describe("the ticker of one database", () => {
     const ticker = await Running.one(database, "fail").ready();
     await waitFor(async () => Number(await database.sql("select count(*) from public.turns")) > 1, {
       what: "the second operation's second turn",
-      timeoutMs: 20_000,
+      timeoutMs: 120_000,
     });
     expect(ticker.log.join("\n")).toContain("Maintenance public.busy(q) had work left after 100 calls");
     await database.sql("update pgq.queue set queue_extra_maint = '{public.lasts}' where queue_name = 'q'");
@@ -242,7 +242,7 @@ describe("the ticker of one database", () => {
       200,
     );
     try {
-      await waitFor(async () => !await isRefusing(), { what: "the queue to take events again", timeoutMs: 60_000 });
+      await waitFor(async () => !await isRefusing(), { what: "the queue to take events again", timeoutMs: 120_000 });
     } finally {
       clearInterval(reader);
     }

@@ -197,7 +197,7 @@ ${job.log.slice(-3000)}`;
   async function noStrays(): Promise<void> {
     await waitFor(async () => (await job.otherConsumers()).length === 0, {
       what: "consumers of copies to be gone",
-      timeoutMs: 60_000,
+      timeoutMs: 120_000,
       pollMs: 200,
     });
     const strays = await job.subscriber.sql(

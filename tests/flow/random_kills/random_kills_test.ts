@@ -137,7 +137,7 @@ describe("random kills", () => {
     ).toBe("0");
     await waitFor(async () => (await job.otherConsumers()).length === 0, {
       what: "consumers of copies to be gone",
-      timeoutMs: 60_000,
+      timeoutMs: 120_000,
       pollMs: 200,
     });
     expect((await job.subscriber.sql("select consumer_name from pgq_node.get_consumer_info('q')")).trim()).toBe("job");

@@ -36,7 +36,7 @@ describe("the files of repair", () => {
   const checkpoint = () =>
     waitFor(() => /"after"/.test(Deno.readTextFileSync(join(dir, "wide.json"))), {
       what: "a checkpoint",
-      timeoutMs: 20_000,
+      timeoutMs: 120_000,
       pollMs: 20,
     });
 
@@ -135,7 +135,7 @@ describe("the files of repair", () => {
       await using job = spawnSkyq(args("repair", "wide_too", "--apply", "--method=stream", "--max-rate=8000rows"), {
         cwd: dir,
       });
-      await waitFor(async () => await sum() !== before, { what: "fixes", timeoutMs: 20_000, pollMs: 20 });
+      await waitFor(async () => await sum() !== before, { what: "fixes", timeoutMs: 120_000, pollMs: 20 });
       const { stderr } = await job.kill(signal);
       if (signal !== "SIGKILL") {
         expect(stderr.trimEnd().split("\n").at(-1)).toMatch(/what was changed stays.*undo\.public\.wide_too\.sql/);

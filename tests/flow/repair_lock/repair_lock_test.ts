@@ -19,11 +19,11 @@ describe("the lock of compare and repair", () => {
   const locks = async (what: "granted" | "not granted") =>
     Number(await provider.sql(`select count(*) ${LOCKS} and ${what === "granted" ? "" : "not "}l.granted`));
   const held = (what: "granted" | "not granted" = "granted") =>
-    waitFor(async () => await locks(what) > 0, { what: `a lock that is ${what}`, timeoutMs: 30_000, pollMs: 5 });
+    waitFor(async () => await locks(what) > 0, { what: `a lock that is ${what}`, timeoutMs: 120_000, pollMs: 5 });
   const gone = () =>
     waitFor(async () => await locks("granted") + await locks("not granted") === 0, {
       what: "the lock to be gone",
-      timeoutMs: 30_000,
+      timeoutMs: 120_000,
       pollMs: 20,
     });
 

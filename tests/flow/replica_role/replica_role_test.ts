@@ -41,7 +41,7 @@ describe("a role without the right to session_replication_role", () => {
       await job.add("later"); // the end of a copy is followed by the rounds that look at such things
       await waitFor(() => /INFO session_replication_role is set now/.test(job.log), {
         what: "the replay to notice the grant",
-        timeoutMs: 45_000,
+        timeoutMs: 120_000,
       });
       await provider.sql("insert into watched values (2)");
       await job.caughtUp();

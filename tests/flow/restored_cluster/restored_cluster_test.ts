@@ -64,4 +64,4 @@ it("a restore into a cluster with lower transaction ids is named, and nothing is
   // It is noted where the database is now, and nothing is mended twice.
   expect((await provider.sql("select skyq.cluster_changed()")).trim()).toBe("f");
   expect((await provider.sql("select skyq.mend_transaction_ids('q')")).trim()).toBe("0");
-}, 120_000);
+});

@@ -89,7 +89,7 @@ describe("rights", () => {
         (await error()).includes(
           'Cannot drop foreign key "items_order" of table "shop.items": must be owner of table items',
         ),
-      { what: "the copy's error", timeoutMs: 20_000 },
+      { what: "the copy's error", timeoutMs: 120_000 },
     );
     await job.subscriber.sql("grant shopapp to replicator");
     await job.allOk();

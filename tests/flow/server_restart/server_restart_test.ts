@@ -54,7 +54,7 @@ describe("server restart", () => {
   async function replaysAgain(): Promise<void> {
     const before = writer.committedCount;
     await waitFor(() => writer.committedCount > before, { what: "the writer to write again" });
-    await job.caughtUp(60_000);
+    await job.caughtUp();
   }
 
   /** The log since it had `length` characters names the server and says that it tries again. */
@@ -91,7 +91,7 @@ describe("server restart", () => {
     expectLogToName(side, length);
     expect(job.replay.pid).toBe(pid);
     expect(job.replay.hasEnded).toBe(false);
-  }, 120_000);
+  });
 
   it.each<[Side, string]>([["provider", "late_1"], ["subscriber", "late_2"]])(
     "of the %s, killed while table %s is copied",
@@ -113,8 +113,8 @@ describe("server restart", () => {
   it("leaves both sides equal", async () => {
     await writer.stop();
     expect(writer.committedCount).toBeGreaterThan(20);
-    await job.caughtUp(60_000);
+    await job.caughtUp();
     expect(await job.differences("account", "entry", "late_1", "late_2")).toEqual([]);
     expect(await job.otherConsumers()).toEqual([]);
-  }, 120_000);
+  });
 });

@@ -12,7 +12,7 @@ describe("a replay with nothing to do", () => {
   const isThere = (count: number) =>
     waitFor(async () => (await subscriber.sql("select count(*) from t")).trim() === String(count), {
       what: `${count} rows on the subscriber`,
-      timeoutMs: 30_000,
+      timeoutMs: 120_000,
     });
 
   beforeAll(async () => {

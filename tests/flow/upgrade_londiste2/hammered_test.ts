@@ -93,5 +93,5 @@ describe("upgrade of a busy provider of PgQ 2.1", () => {
     expect([old.lastError, ticker.lastError]).toEqual([null, null]);
     for (const daemon of [old, ticker]) await daemon[Symbol.asyncDispose]();
     await equal({ provider, subscriber });
-  }, 300_000);
+  });
 });

@@ -185,5 +185,5 @@ describe("upgrade of Londiste 2.1", () => {
     await provider.sql(change(20_001));
     await job.caughtUp();
     await equal(pair);
-  }, 300_000);
+  });
 });

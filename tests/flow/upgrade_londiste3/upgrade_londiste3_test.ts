@@ -77,7 +77,7 @@ describe("upgrade of Londiste 3", () => {
         const states = await job.states();
         return states.get("public.loading") === "in-copy" && states.get("public.catching") === "catching-up" &&
           states.get("public.meeting")?.startsWith("wanna-sync:");
-      }, { what: "all states", timeoutMs: 60_000 });
+      }, { what: "all states", timeoutMs: 120_000 });
       await leaf.kill();
     }
     await leaf.run("add-table", "fresh");
@@ -138,7 +138,7 @@ describe("upgrade of Londiste 3", () => {
     const replay = job.startReplay();
     // Londiste's worker comes up by mistake: it gets nowhere and does no harm.
     await leaf.startWorker();
-    await waitFor(() => /is replayed by skyq here/.test(leaf.log), { what: "the fence", timeoutMs: 30_000 });
+    await waitFor(() => /is replayed by skyq here/.test(leaf.log), { what: "the fence", timeoutMs: 120_000 });
     await leaf.kill();
 
     await new Promise((resolve) => setTimeout(resolve, 500));
@@ -154,7 +154,7 @@ describe("upgrade of Londiste 3", () => {
         ),
       { what: "the foreign key to come back" },
     );
-    await finishedAll(root.database, { queue: "q", consumer: "n3_worker", timeoutMs: 60_000 });
+    await finishedAll(root.database, { queue: "q", consumer: "n3_worker", timeoutMs: 120_000 });
     await waitFor(
       async () =>
         (await other.database.sql("select count(*) from londiste.table_info where merge_state is distinct from 'ok'"))
@@ -170,10 +170,10 @@ describe("upgrade of Londiste 3", () => {
     await leaf.startWorker();
     await root.database.sql(change(1002));
     await job.finished();
-    await finishedAll(root.database, { queue: "q", consumer: "n3_worker", timeoutMs: 60_000 });
+    await finishedAll(root.database, { queue: "q", consumer: "n3_worker", timeoutMs: 120_000 });
     for (const node of [leaf, other]) {
       expect(await differences({ provider: root.database, subscriber: node.database }, TABLES)).toEqual([]);
     }
     expect([...(await job.states()).values()].every((state) => state === "ok")).toBe(true);
-  }, 300_000);
+  });
 });

@@ -89,7 +89,7 @@ describe("while a snapshot is held", () => {
     );
     const bytesMax = [100, 200, 120];
     expect(sizes!.map(Number).filter((bytes, index) => bytes > bytesMax[index]!), String(sizes)).toEqual([]);
-  }, 120_000);
+  });
 
   it("two consumers that work under one name do not open a batch twice", async () => {
     await db.rows("A", "select pgq.insert_event('q', 't', 'd')");
