@@ -308,7 +308,7 @@ export interface QueueLook {
   event_seq: bigint;
   /** Events are waiting for a tick. */
   is_waiting: boolean;
-  /** pgq.ticker(queue) would make a tick now. */
+  /** pgq.ticker(queue) would make a tick now, or has to be asked. */
   is_due: boolean;
 }
 
@@ -323,6 +323,9 @@ const LOOK_AT_QUEUES = `
                    then s.event_seq - t.tick_event_seq >= q.queue_ticker_max_count
                         or now() - t.tick_time >= q.queue_ticker_max_lag
               when b.tick_time is null then true
+              -- A queue with one event ever: its sequence says 1 before and after it, pgq.ticker() knows better.
+              when s.event_seq = 1 and pg_sequence_last_value(pgq.quote_fqname(q.queue_event_seq)::regclass) = 1
+                   and (q.queue_ticker_max_count <= 1 or now() - t.tick_time >= q.queue_ticker_max_lag) then true
               else now() - t.tick_time >= q.queue_ticker_max_lag / 2
                    and (now() - t.tick_time >= 2 * (t.tick_time - b.tick_time)
                         or now() - t.tick_time >= q.queue_ticker_idle_period)

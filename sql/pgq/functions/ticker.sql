@@ -43,7 +43,8 @@ declare
     v_gap interval;
 begin
     select q.queue_id, q.queue_tick_seq, q.queue_external_ticker, q.queue_ticker_paused, q.queue_ticker_max_count,
-           q.queue_ticker_max_lag, q.queue_ticker_idle_period, pgq.seq_getval(q.queue_event_seq) as event_seq
+           q.queue_ticker_max_lag, q.queue_ticker_idle_period, q.queue_data_pfx,
+           pgq.seq_getval(q.queue_event_seq) as event_seq
       into v_queue
       from pgq.queue q where q.queue_name = i_queue_name;
     if not found then
@@ -68,6 +69,12 @@ begin
                                ' raise it with pg_resetwal -e.';
         end if;
         v_count := v_event_seq - v_tick.tick_event_seq;
+        if v_count = 0 and v_event_seq = 1 then
+            -- A sequence says 1 before its first value and after it: whether there is an event, its table knows.
+            execute format('select count(*) from (select from %s e where not txid_visible_in_snapshot(e.ev_txid, $1)'
+                           ' limit 1) e', pgq.quote_fqname(v_queue.queue_data_pfx))
+               into v_count using v_tick.tick_snapshot;
+        end if;
         v_lag := now() - v_tick.tick_time;
         if v_count < 0 then
             raise warning 'Negative new_events?  old=% cur=%', v_tick.tick_event_seq, v_event_seq;

@@ -116,6 +116,17 @@ describe("the ticker of one database", () => {
     }
   });
 
+  it("ticks the first event of a queue that has been idle for long", async () => {
+    await database.sql(`select pgq.create_queue('new');
+      select pgq.set_queue_config('new', 'ticker_max_lag', '0.01 seconds'), pgq.ticker('new');
+      update pgq.tick t set tick_time = tick_time - interval '1 hour' * (3 - tick_id)
+        from pgq.queue q where q.queue_id = t.tick_queue and q.queue_name = 'new';
+      select pgq.set_queue_config('new', 'ticker_idle_period', '10 hours')`);
+    await Running.one(database, "fail").ready();
+    await ticked(database, "new");
+    await database.sql("select pgq.drop_queue('new')");
+  });
+
   it("ticks on when the server's clock was set back", async () => {
     await Running.one(database, "fail").ready();
     await ticked(database, "q");

@@ -44,6 +44,21 @@ describe("ticking", () => {
     expect(await tick()).toBe(5);
   });
 
+  it("does not let the first event of a queue wait for the idle period", async () => {
+    await ticksAt("5 hours", "4 seconds");
+    expect(await tick()).toBe(null);
+    await insert();
+    expect(await tick()).not.toBe(null);
+    // Its tick is there: all is idle again, whatever the sequence says.
+    await ticksAt("5 hours", "4 seconds");
+    expect(await tick()).toBe(null);
+    // A value of the sequence that became no event is none.
+    await db.rows("setup", "select pgq.drop_queue('q'), pgq.create_queue('q')");
+    await ticksAt("5 hours", "4 seconds");
+    await db.rows("setup", "select nextval(q.queue_event_seq::regclass) from pgq.queue q");
+    expect(await tick()).toBe(null);
+  });
+
   it("slows down on an idle queue until the idle period", async () => {
     for (
       const [ages, ticks] of [
