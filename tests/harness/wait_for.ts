@@ -3,7 +3,7 @@
 export interface WaitOptions {
   /** Default 60 s. */
   timeoutMs?: number;
-  /** Pause between two looks, default 20 ms. */
+  /** Pause between two looks at first, default 20 ms; a twentieth of the time waited when that is longer. */
   pollMs?: number;
   /** What is waited for, as the end of "waiting for …". */
   what: string;
@@ -19,7 +19,8 @@ export async function waitFor<T>(
   options: WaitOptions,
 ): Promise<Exclude<T, false | null | undefined>> {
   const timeoutMs = options.timeoutMs ?? 60_000;
-  const deadline = performance.now() + timeoutMs;
+  const startMs = performance.now();
+  const deadline = startMs + timeoutMs;
   let last = "";
   for (let lookCount = 1;; lookCount++) {
     let cause: unknown;
@@ -39,6 +40,8 @@ export async function waitFor<T>(
         { cause },
       );
     }
-    await new Promise((resolve) => setTimeout(resolve, options.pollMs ?? 20));
+    // Most looks are sessions of a server: many tests that wait must not take the machine from what they wait for.
+    const pauseMs = Math.max(options.pollMs ?? 20, (performance.now() - startMs) / 20);
+    await new Promise((resolve) => setTimeout(resolve, Math.min(pauseMs, 250)));
   }
 }
