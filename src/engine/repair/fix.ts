@@ -4,6 +4,7 @@
  */
 import { quoteLiteral } from "../../db/quote.ts";
 import { castForEquality, type Layout, type LayoutColumn } from "./layout.ts";
+import { shownZone } from "./order.ts";
 import type { Cell, Difference } from "./walk.ts";
 
 const encoder = new TextEncoder();
@@ -121,7 +122,7 @@ function insertOnly(layout: Layout, cells: readonly Cell[]): Uint8Array {
   const overriding = fixed.some(({ column }) => column.target.isIdentityAlways) ? " overriding system value" : "";
   const writer = new StatementWriter();
   writer.text(`insert into ${layout.target.quotedTable} (${names})${overriding} values (`);
-  fixed.forEach(({ cell }, index) => writer.text(index === 0 ? "" : ", ").literal(cell));
+  fixed.forEach(({ column, cell }, index) => value(layout, writer.text(index === 0 ? "" : ", "), column, cell));
   return writer.text(");\n").done();
 }
 
@@ -141,18 +142,18 @@ function update(
   }
   const writer = new StatementWriter().text(`update ${only(layout)}${layout.target.quotedTable} set `);
   changed.forEach(({ column, index }, nth) => {
-    writer.text(`${nth === 0 ? "" : ", "}${column.target.quotedName} = `).literal(after[index]!);
+    value(layout, writer.text(`${nth === 0 ? "" : ", "}${column.target.quotedName} = `), column, after[index]!);
   });
   writer.text(" where ");
   layout.key.forEach((column, index) => {
     if (index > 0) writer.text(" and ");
-    condition(writer, column, before[index]!);
+    condition(layout, writer, column, before[index]!);
   });
   layout.columns.forEach((column, index) => {
     if (column.isKey || column.isGenerated) return;
     if (sameCell(before[index]!, after[index]!) && sameCell(before[index]!, next[index]!)) return;
     writer.text(" and ");
-    condition(writer, column, before[index]!);
+    condition(layout, writer, column, before[index]!);
   });
   return writer.text(";\n").done();
 }
@@ -167,14 +168,14 @@ function replace(layout: Layout, before: readonly Cell[], after: readonly Cell[]
   const conditions = fixed.filter(({ column, index }) => column.isKey || !sameCell(before[index]!, after[index]!));
   conditions.forEach(({ column, index }, nth) => {
     if (nth > 0) writer.text(" and ");
-    condition(writer, column, before[index]!);
+    condition(layout, writer, column, before[index]!);
   });
   // The row comes back; what would go with it does not.
   if (layout.target.isFollowed) writer.text(" and current_setting('session_replication_role') = 'replica'");
   writer.text(
     ` returning *) insert into ${layout.target.quotedTable} (${names.join(", ")}) overriding system value select `,
   );
-  fixed.forEach(({ index }, nth) => writer.text(nth === 0 ? "" : ", ").literal(after[index]!));
+  fixed.forEach(({ column, index }, nth) => value(layout, writer.text(nth === 0 ? "" : ", "), column, after[index]!));
   return writer.text(`${layout.leftOut.map((name) => `, gone.${name}`).join("")} from gone;\n`).done();
 }
 
@@ -184,7 +185,7 @@ function remove(layout: Layout, key: readonly Cell[], isExact = true): Uint8Arra
   layout.key.forEach((column, index) => {
     if (index > 0) writer.text(" and ");
     const cell = key[index]!;
-    condition(writer, column, cell);
+    condition(layout, writer, column, cell);
     if (!isExact || !column.isLoose || cell === null) return;
     writer.text(` and ${column.target.quotedName}::text collate "C" = `).literal(cell);
   });
@@ -195,12 +196,29 @@ function only(layout: Layout): string {
   return layout.target.isPartitioned ? "" : "only ";
 }
 
-function condition(writer: StatementWriter, column: LayoutColumn, cell: Cell): void {
+function condition(layout: Layout, writer: StatementWriter, column: LayoutColumn, cell: Cell): void {
   const { quotedName, hasEquality, isShownByPath, baseType } = column.target;
   if (cell === null) return void writer.text(`${quotedName} is null`);
-  writer.text(`${quotedName}${hasEquality ? castForEquality(column.target) : "::text"} = `).literal(cell);
+  const zone = shownZone(layout, column, "target");
+  if (zone !== null && !column.isKey) {
+    // Of an hour that comes twice either one.
+    return void writer.text(`pg_catalog.timezone(${zone}, ${quotedName}) = `).literal(cell);
+  }
+  value(
+    layout,
+    writer.text(`${quotedName}${hasEquality ? castForEquality(column.target) : "::text"} = `),
+    column,
+    cell,
+  );
   // Against regclass and its kind the server would take an untyped literal for an oid.
   if (hasEquality && isShownByPath) writer.text(`::${baseType}`);
+}
+
+/** A cell as a value of the target's column. */
+function value(layout: Layout, writer: StatementWriter, column: LayoutColumn, cell: Cell): void {
+  const zone = cell === null ? null : shownZone(layout, column, "target");
+  if (zone === null) writer.literal(cell);
+  else writer.text(`pg_catalog.timezone(${zone}, `).literal(cell).text("::pg_catalog.timestamp)");
 }
 
 function sameCell(a: Cell, b: Cell): boolean {

@@ -3,8 +3,8 @@
 import { SkyqError } from "../../base/errors.ts";
 import { quoteIdent, quoteLiteral, splitName } from "../../db/quote.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
-import { castForEquality, type Layout, type Side } from "./layout.ts";
-import { type Cell, fromClause, selectList } from "./order.ts";
+import { castForEquality, type Layout, type LayoutColumn, type Side } from "./layout.ts";
+import { type Cell, fromClause, selectList, shownZone } from "./order.ts";
 
 const HEADER_SIZE = 5;
 const LINE_FEED = 0x0a;
@@ -38,7 +38,7 @@ export async function readRowsByKey(
 
 /** A key's cells as literals of the side's types. */
 export function keyLiterals(layout: Layout, side: Side, key: readonly Cell[]): string[] {
-  return layout.key.map((column, i) => valueLiteral(column[side].baseType, key[i]!));
+  return layout.key.map((column, i) => valueLiteral(layout, column, side, key[i]!));
 }
 
 /** Conditions, to be joined by `and`, that a table's row has the key that these expressions give. */
@@ -50,9 +50,13 @@ export function keyConditions({ key }: Layout, side: Side, table: string, values
   });
 }
 
-/** @param type quoted, without length */
-export function valueLiteral(type: string, cell: Cell): string {
-  return cell === null ? `null::${type}` : `${quoteLiteral(textOf(cell))}::${type}`;
+/** A cell as a value of the side's type. */
+export function valueLiteral(layout: Layout, column: LayoutColumn, side: Side, cell: Cell): string {
+  const { baseType } = column[side];
+  if (cell === null) return `null::${baseType}`;
+  const zone = shownZone(layout, column, side);
+  const literal = quoteLiteral(textOf(cell));
+  return zone === null ? `${literal}::${baseType}` : `pg_catalog.timezone(${zone}, ${literal}::pg_catalog.timestamp)`;
 }
 
 /** The text of a cell. @throws {SkyqError} `structure` for bytes that are no text in UTF-8 */

@@ -4,7 +4,7 @@
  */
 import type { Cell } from "../../codec/merge_codec.ts";
 import { SkyqError } from "../../base/errors.ts";
-import { quoteIdent, splitName } from "../../db/quote.ts";
+import { quoteIdent, quoteLiteral, splitName } from "../../db/quote.ts";
 import type { Queryable } from "../../db/queryable.ts";
 import { isZoneMixed, keepsByteOrder, type KeyColumn, type Layout, type LayoutColumn, type Side } from "./layout.ts";
 
@@ -83,12 +83,18 @@ export function orderBy(layout: Layout, side: Side): string {
 export function cellExpression(layout: Layout, column: LayoutColumn, side: Side): string {
   const { source, target } = column;
   const reference = columnReference(layout, column, side);
-  if (isZoneMixed(source, target) && column[side].builtin === "timestamptz") {
-    return `pg_catalog.timezone('${layout[side].timeZone.replaceAll("'", "''")}', ${reference})`;
-  }
+  const zone = shownZone(layout, column, side);
+  if (zone !== null) return `pg_catalog.timezone(${zone}, ${reference})`;
   // Of two widths only what is in front of the padding can be the same.
   const isUnlike = source.type !== target.type;
   return isUnlike && column[side].builtin === "bpchar" ? `${reference}::pg_catalog.text` : reference;
+}
+
+/** The zone, as a literal, in which one side's instants are shown as local time; null where nothing is made of a column. */
+export function shownZone(layout: Layout, column: LayoutColumn, side: Side): string | null {
+  return isZoneMixed(column.source, column.target) && column[side].builtin === "timestamptz"
+    ? quoteLiteral(layout[side].timeZone)
+    : null;
 }
 
 function columnReference(layout: Layout, column: LayoutColumn, side: Side): string {

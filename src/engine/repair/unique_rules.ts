@@ -472,7 +472,7 @@ function holderSql(
       [
         n,
         ...keyLiterals(layout, "target", difference.key),
-        ...cells.map(({ index, column }) => valueLiteral(column.target.baseType, difference.source![index]!)),
+        ...cells.map(({ index, column }) => valueLiteral(layout, column, "target", difference.source![index]!)),
       ].join(", ")
     })`
   );

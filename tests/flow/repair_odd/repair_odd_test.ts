@@ -60,6 +60,28 @@ describe("repair of tables with columns and triggers of their own", () => {
     await mended("*");
   });
 
+  it("timestamps with a zone on the target alone, whatever zone who mends them has", async () => {
+    await emptied();
+    await target.sql(`alter database "${target.name}" set timezone = 'Europe/Berlin'`);
+    const table = (type: string) =>
+      `create table t (id int, k ${type}, a ${type}, u ${type} not null unique, primary key (id, k))`;
+    await source.sql(
+      `${table("timestamp")}; insert into t values (1, '2024-06-01 12:00', '2024-06-01 12:00', '2024-01-01'),
+      (2, '2024-01-01', null, '2024-02-01'), (3, '2024-01-01', '2024-06-01 13:00', '2024-04-01')`,
+    );
+    await target.sql(
+      `${table("timestamptz")}; insert into t values (1, '2024-06-01 12:00', '2024-10-27 02:30 CET', '2024-01-01'),
+      (3, '2024-01-01', null, '2024-02-01'), (3, '2024-06-01 12:00', '2024-10-27 02:30 CEST', '2024-05-01')`,
+    );
+    await mended("id, k::timestamp, a::timestamp, u::timestamp");
+    expect((await run("compare", "--where=u > '2024-03-01'")).code).toBe(3);
+    expect((await run("repair")).code).toBe(3);
+    await target.sql(`set timezone = 'Asia/Tokyo'; ${file("fix")}`);
+    expect((await run("compare", "--where=u > '2024-03-01'")).code).toBe(0);
+    expect((await run("compare")).code).toBe(0);
+    await target.sql(`alter database "${target.name}" reset timezone`);
+  });
+
   it("a column that only the source computes is written, one that the target computes is not", async () => {
     await emptied();
     await source.sql(`create table t (id int primary key, a int, g int generated always as (a * 2) stored, h int);
