@@ -372,21 +372,26 @@ function sideColumn(row: ColumnRow, isByteOrdered: boolean): SideColumn & { name
   };
 }
 
-/** $1 the table. Domains are followed to their base type. Needs no column that PostgreSQL 13 does not have. */
+/**
+ * $1 the table. Domains are followed to their base type, but one that is NOT NULL proves nothing: a subquery without rows
+ * gives NULL of it; nor does a constraint that is NOT VALID (PostgreSQL 18). Needs no column that PostgreSQL 13 does not have.
+ */
 const COLUMNS_SQL = `
-  with recursive base (attnum, oid, not_null) as (
-    select a.attnum, a.atttypid, a.attnotnull from pg_catalog.pg_attribute a
+  with recursive base (attnum, oid) as (
+    select a.attnum, a.atttypid from pg_catalog.pg_attribute a
      where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
     union all
-    select b.attnum, t.typbasetype, b.not_null or t.typnotnull
-      from base b join pg_catalog.pg_type t on t.oid = b.oid where t.typtype = 'd'
+    select b.attnum, t.typbasetype from base b join pg_catalog.pg_type t on t.oid = b.oid where t.typtype = 'd'
   )
   select a.attname as name, pg_catalog.quote_ident(a.attname) as quoted,
          pg_catalog.format_type(a.atttypid, a.atttypmod) as type,
          pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(t.typname) as base_type,
          case when n.nspname = 'pg_catalog' then t.typname else '' end as builtin,
          coalesce(e.typname, t.typname) as element,
-         b.not_null, a.attgenerated <> '' as generated, a.attidentity = 'a' as identity_always,
+         a.attnotnull and not exists (
+           select 1 from pg_catalog.pg_constraint k
+            where k.conrelid = a.attrelid and k.contype = 'n' and a.attnum = any (k.conkey) and not k.convalidated) as not_null,
+         a.attgenerated <> '' as generated, a.attidentity = 'a' as identity_always,
          coalesce(e.typtype, t.typtype) in ('e', 'r', 'm') or exists (
            select 1 from pg_catalog.pg_opclass o join pg_catalog.pg_am m on m.oid = o.opcmethod
             where m.amname = 'btree' and o.opcdefault

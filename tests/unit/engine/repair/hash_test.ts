@@ -194,11 +194,13 @@ describe("hashes of key ranges", () => {
   it("keys whose order two servers may see differently are hashed into buckets", async () => {
     await both(
       `create table words (w text collate "en-x-icu" primary key); create table bytes (w text collate "C" primary key);
-      create table maybe (w integer unique)`,
+      create table maybe (w integer unique); create domain some_number as integer not null; create table said (w some_number unique)`,
     );
     expect(hashingOf(await layoutOf("public.words"))).toBe("buckets");
     expect(hashingOf(await layoutOf("public.bytes"))).toBe("ranges");
     expect(hashingOf(await layoutOf("public.maybe"))).toBe("buckets");
+    // NULL gets past a domain.
+    expect(hashingOf(await layoutOf("public.said"))).toBe("buckets");
   });
 
   it("a change to any row shows in its bucket, whatever the key is", async () => {
