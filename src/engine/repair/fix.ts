@@ -197,19 +197,15 @@ function only(layout: Layout): string {
 }
 
 function condition(layout: Layout, writer: StatementWriter, column: LayoutColumn, cell: Cell): void {
-  const { quotedName, hasEquality, isShownByPath, baseType } = column.target;
+  const { quotedName, hasEquality, equality, isShownByPath, baseType } = column.target;
   if (cell === null) return void writer.text(`${quotedName} is null`);
   const zone = shownZone(layout, column, "target");
   if (zone !== null && !column.isKey) {
     // Of an hour that comes twice either one.
     return void writer.text(`pg_catalog.timezone(${zone}, ${quotedName}) = `).literal(cell);
   }
-  value(
-    layout,
-    writer.text(`${quotedName}${hasEquality ? castForEquality(column.target) : "::text"} = `),
-    column,
-    cell,
-  );
+  writer.text(quotedName).text(hasEquality ? `${castForEquality(column.target)} ${equality} ` : "::text = ");
+  value(layout, writer, column, cell);
   // Against regclass and its kind the server would take an untyped literal for an oid.
   if (hasEquality && isShownByPath) writer.text(`::${baseType}`);
 }

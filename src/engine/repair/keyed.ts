@@ -45,8 +45,12 @@ export function keyLiterals(layout: Layout, side: Side, key: readonly Cell[]): s
 export function keyConditions({ key }: Layout, side: Side, table: string, values: readonly string[]): string[] {
   return key.map((column, i) => {
     const here = `${table}.${quoteIdent(column.name)}${castForEquality(column[side])}`;
-    // The long form cannot use an index.
-    return column.isNullable ? `${here} is not distinct from ${values[i]}` : `${here} = ${values[i]}`;
+    const { equality } = column[side];
+    if (!column.isNullable) return `${here} ${equality} ${values[i]}`;
+    // The long forms cannot use an index.
+    return equality === "="
+      ? `${here} is not distinct from ${values[i]}`
+      : `(${here} ${equality} ${values[i]} or ${here} is null and ${values[i]} is null)`;
   });
 }
 

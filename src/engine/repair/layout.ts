@@ -20,6 +20,8 @@ export interface SideColumn {
   readonly isNotNull: boolean;
   /** Whether `=` tells values apart; where it does not (json, point), they are compared as text. */
   readonly hasEquality: boolean;
+  /** That `=`, with its schema unless it is the server's own: an extension's need not be in anybody's search path. */
+  readonly equality: string;
   /** The server compares values of the column as bytes. */
   readonly isByteOrdered: boolean;
   readonly isEnum: boolean;
@@ -127,6 +129,7 @@ interface ColumnRow {
   generated: boolean;
   identity_always: boolean;
   has_equality: boolean;
+  equality: string | null;
   is_enum: boolean;
   is_domain: boolean;
   is_deterministic: boolean;
@@ -364,6 +367,7 @@ function sideColumn(row: ColumnRow, isByteOrdered: boolean): SideColumn & { name
     isIdentityAlways: row.identity_always,
     isNotNull: row.not_null,
     hasEquality: row.has_equality,
+    equality: row.equality ?? "=",
     isEnum: row.is_enum,
     isDomain: row.is_domain,
     isDeterministic: row.is_deterministic,
@@ -399,6 +403,12 @@ const COLUMNS_SQL = `
                     select 1 from pg_catalog.pg_cast k
                      where k.castsource = coalesce(e.oid, t.oid) and k.casttarget = o.opcintype
                        and k.castmethod = 'b' and k.castcontext = 'i'))) as has_equality,
+         (select 'operator(' || pg_catalog.quote_ident(s.nspname) || '.' || q.oprname || ')'
+            from pg_catalog.pg_opclass o join pg_catalog.pg_am m on m.oid = o.opcmethod
+            join pg_catalog.pg_amop p on p.amopfamily = o.opcfamily and p.amopstrategy = 3
+             and p.amoplefttype = o.opcintype and p.amoprighttype = o.opcintype
+            join pg_catalog.pg_operator q on q.oid = p.amopopr join pg_catalog.pg_namespace s on s.oid = q.oprnamespace
+           where m.amname = 'btree' and o.opcdefault and o.opcintype = t.oid and s.nspname <> 'pg_catalog') as equality,
          t.typtype = 'e' as is_enum, a.atttypid <> t.oid as is_domain, coalesce(col.collisdeterministic, true) as is_deterministic,
          case when a.attcollation = 0 then null
               when col.collname = 'default' and col.collnamespace = 'pg_catalog'::regnamespace then 'default'

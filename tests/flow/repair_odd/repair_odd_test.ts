@@ -60,6 +60,39 @@ describe("repair of tables with columns and triggers of their own", () => {
     await mended("*");
   });
 
+  it("types whose operators are in a schema that nobody's search path has", async () => {
+    await emptied();
+    // What an extension such as hstore brings.
+    const functions = [["<", "lt"], ["<=", "le"], ["=", "eq"], [">=", "ge"], [">", "gt"]].map(([sign, how], n) => `
+      create function ext.word_${how}(ext.word, ext.word) returns bool language internal immutable strict as 'bytea${how}';
+      create operator ext.${sign} (leftarg = ext.word, rightarg = ext.word, procedure = ext.word_${how});
+      alter operator family ext.words using btree add operator ${n + 1} ext.${sign} (ext.word, ext.word)`);
+    await both(`create schema ext; create type ext.word;
+      create function ext.word_in(cstring) returns ext.word language internal immutable strict as 'byteain';
+      create function ext.word_out(ext.word) returns cstring language internal immutable strict as 'byteaout';
+      create type ext.word (input = ext.word_in, output = ext.word_out);
+      create function ext.word_cmp(ext.word, ext.word) returns int language internal immutable strict as 'byteacmp';
+      create operator family ext.words using btree; ${functions.join(";")};
+      create operator class ext.words default for type ext.word using btree family ext.words as
+        storage ext.word, function 1 ext.word_cmp(ext.word, ext.word);
+      create domain ext.word_domain as ext.word;
+      create table t (id int, w ext.word, d ext.word_domain, a ext.word[], u ext.word unique, primary key (id, w))`);
+    await source.sql(
+      "insert into t values (1, 'a', 'b', '{c}', 'x'), (2, 'a', null, null, 'y'), (4, 'a', 'b', '{}', null)",
+    );
+    await target.sql(
+      "insert into t values (1, 'a', 'c', '{d}', 'y'), (2, 'a', 'b', '{}', 'x'), (3, 'a', 'b', '{}', null)",
+    );
+    await mended("*");
+    // As a key that may be NULL.
+    await both("alter table t drop constraint t_pkey, drop constraint t_u_key, alter w drop not null");
+    await both("create unique index on t (w, id)");
+    await source.sql("insert into t values (7, null, 'a'), (8, null, 'b')");
+    await target.sql("insert into t values (7, null, 'b'), (9, null, 'b')");
+    await mended("*");
+    await both("drop schema ext cascade");
+  });
+
   it("timestamps with a zone on the target alone, whatever zone who mends them has", async () => {
     await emptied();
     await target.sql(`alter database "${target.name}" set timezone = 'Europe/Berlin'`);

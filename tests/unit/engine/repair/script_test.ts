@@ -13,7 +13,7 @@ function tempDir(): string {
 }
 
 const column = (name: string, isKey: boolean) => {
-  const side = { quotedName: name, hasEquality: true, builtin: "int4", type: "integer" };
+  const side = { quotedName: name, hasEquality: true, equality: "=", builtin: "int4", type: "integer" };
   return { name, isKey, isGenerated: false, source: side, target: side };
 };
 const LAYOUT = {
