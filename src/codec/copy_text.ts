@@ -60,9 +60,14 @@ function unescape(field: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(field.length);
   let size = 0;
   for (let i = 0; i < field.length; i++) {
-    if (field[i] !== BACKSLASH || i + 1 === field.length) {
-      bytes[size++] = field[i]!;
-      continue;
+    // A value may have many megabytes behind its only backslash.
+    const next = field.indexOf(BACKSLASH, i);
+    const end = next < 0 || next + 1 === field.length ? field.length : next;
+    if (end > i) {
+      bytes.set(field.subarray(i, end), size);
+      size += end - i;
+      i = end;
+      if (i === field.length) break;
     }
     const rest = String.fromCharCode(...field.subarray(i + 1, i + 4));
     const octal = /^[0-7]{1,3}/.exec(rest)?.[0];

@@ -1,5 +1,6 @@
 // Which tables a run is about, what becomes of each, and what is said of it.
 
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { EXIT, messageOf, messageWithDetail, SkyqError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
@@ -270,7 +271,7 @@ class ReportSink implements TableSink {
   readonly #table: string;
   readonly #options: RunOptions;
   #layout: Layout | null = null;
-  #samples: Difference[] = [];
+  #samples: Sample[] = [];
   #lock: Pidfile | null = null;
   #fix: Script | null = null;
   #undo: Script | null = null;
@@ -335,7 +336,7 @@ class ReportSink implements TableSink {
 
   difference(difference: Difference): void {
     const layout = this.#layout!;
-    if (this.#samples.length < this.#options.sampleCount) this.#samples.push(difference);
+    this.#sample(difference);
     if (this.#options.fixes === null) return;
     const undo = reversed(layout, difference);
     const isFixable = this.#fix?.write(difference) ?? true;
@@ -343,7 +344,13 @@ class ReportSink implements TableSink {
   }
 
   refused(difference: Difference): void {
-    if (this.#samples.length < this.#options.sampleCount) this.#samples.push(difference);
+    this.#sample(difference);
+  }
+
+  #sample({ kind, key, source, target }: Difference): void {
+    if (this.#samples.length >= this.#options.sampleCount) return;
+    const text = (cells: readonly Cell[]) => cells.map(sampleText);
+    this.#samples.push({ kind, key: text(key), source: source && text(source), target: target && text(target) });
   }
 
   mark(): void {
@@ -424,21 +431,25 @@ class ReportSink implements TableSink {
   samples(): { columns: string[]; keySize: number; samples: Sample[] } {
     const layout = this.#layout;
     if (layout === null) return { columns: [], keySize: 0, samples: [] };
-    const text = (cells: readonly Cell[]) => cells.map((cell) => cell === null ? null : lossy.decode(cell));
     return {
       columns: layout.columns.map(({ name }) => name),
       keySize: layout.key.length,
-      samples: this.#samples.map(({ kind, key, source, target }) => ({
-        kind,
-        key: text(key),
-        source: source && text(source),
-        target: target && text(target),
-      })),
+      samples: this.#samples,
     };
   }
 }
 
 const lossy = new TextDecoder();
+/** Larger values are sampled by their beginning, and a hash of the whole: samples are in memory until the end. */
+const SAMPLE_BYTES_MAX = 4 << 10;
+const SAMPLE_BEGIN = 300;
+
+function sampleText(cell: Cell): string | null {
+  if (cell === null || cell.length <= SAMPLE_BYTES_MAX) return cell && lossy.decode(cell);
+  const begin = lossy.decode(cell.subarray(0, SAMPLE_BEGIN)).replace(/\uFFFD+$/, "");
+  const hash = createHash("md5").update(cell).digest("hex");
+  return `${begin}… (${cell.length.toLocaleString("en-US")} bytes, md5 ${hash})`;
+}
 
 function printFile(path: string, print: (piece: Uint8Array) => void): void {
   using file = Deno.openSync(path);

@@ -242,20 +242,30 @@ function turnsOfChanges(held: readonly Change[]): { aside: Set<number>; order: n
 }
 
 function* readChanges(file: StatementFile): Generator<Change, void, void> {
-  let rest: Uint8Array = NOTHING;
+  // A change may be of many pieces: these are put together once, when all are there.
+  let pieces: Uint8Array[] = [];
+  let size = 0;
+  let wanted = 0;
   for (const piece of file.read()) {
-    rest = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
+    pieces.push(piece);
+    size += piece.length;
+    if (size < wanted) continue;
+    let rest: Uint8Array = pieces.length === 1 ? piece : Buffer.concat(pieces);
     for (;;) {
       const lineEnd = rest.indexOf(0x0a);
+      wanted = 0;
       if (lineEnd < 0) break;
       const head: ChangeHead = JSON.parse(new TextDecoder().decode(rest.subarray(0, lineEnd)));
       const starts = [lineEnd + 1];
       for (const size of head.sizes) starts.push(starts.at(-1)! + size);
-      if (starts[3]! > rest.length) break;
+      wanted = starts[3]!;
+      if (wanted > rest.length) break;
       const [plain, aside, then] = head.sizes.map((_, n) => rest.slice(starts[n], starts[n + 1]));
       yield { ...head, plain: plain!, aside: aside!, then: then! };
-      rest = rest.subarray(starts[3]!);
+      rest = rest.subarray(wanted);
     }
+    pieces = [rest];
+    size = rest.length;
   }
 }
 

@@ -419,5 +419,13 @@ describe("compare and repair of tables that no queue connects", () => {
     expect(page).not.toContain("<script");
     expect(page).toContain("&#60;script&#62;alert(1)");
     expect(page).toContain("<i>NULL</i>");
+    // Of a large value the beginning, and what tells it from another one.
+    await both(
+      "create table large (id integer primary key, v text); insert into large values (1, repeat('a', 100000))",
+    );
+    await target.sql("update large set v = v || 'b'");
+    expect((await run("compare", "large", "--html=report.html")).code).toBe(3);
+    const large = Deno.readTextFileSync(join(dir, "report.html"));
+    expect(large.match(/a{100}… \(100,00[01] bytes, md5 [0-9a-f]{32}\)/g)).toHaveLength(2);
   });
 });

@@ -1,4 +1,5 @@
-import { describe, expect, it } from "vitest";
+import { Buffer } from "node:buffer";
+import { describe, expect, it, vi } from "vitest";
 import { join } from "node:path";
 import { UNDO_HEAD } from "../../../../src/engine/repair/files.ts";
 import type { Layout } from "../../../../src/engine/repair/layout.ts";
@@ -85,6 +86,25 @@ describe("a script", () => {
       held.set(id!, to ?? "null");
     }
     expect([...held].every(([id, u]) => u === long((Number(id) + 1) % count))).toBe(true);
+    Deno.removeSync(dir, { recursive: true });
+  });
+
+  it("puts the pieces of a large row together once", () => {
+    const dir = tempDir();
+    const script = scriptIn(dir, "");
+    const [a, b] = ["a", "b"].map((letter) => letter.repeat(900_000)) as [string, string];
+    script.write(update(1, a, b));
+    script.write(update(2, "x", "y"));
+    script.write(update(3, b, a));
+    script.flush();
+    const concat = vi.spyOn(Buffer, "concat");
+    const written = Deno.readTextFileSync(script.finish()!);
+    const copied = concat.mock.calls.flatMap(([pieces]) => pieces as Uint8Array[])
+      .reduce((size, piece) => size + piece.length, 0);
+    concat.mockRestore();
+    expect(written.trimEnd().split("\n")).toHaveLength(6); // begin, one aside, three, commit
+    // Some readings, each of all; then what is written.
+    expect(copied).toBeLessThan(8 * written.length);
     Deno.removeSync(dir, { recursive: true });
   });
 
