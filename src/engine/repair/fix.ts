@@ -74,8 +74,9 @@ export function undoStatement(layout: Layout, difference: Difference): Uint8Arra
  */
 export function fixPreamble(layout: Layout): string {
   const { firing } = layout.target;
-  const hasArrays = layout.columns.some(({ target }) => target.type.endsWith("[]"));
-  const hasMoney = layout.columns.some(({ target }) => target.builtin === "money");
+  // What types of the user's are made of is not known here.
+  const has = (pattern: RegExp) => layout.columns.some(({ target }) => !target.isEnum && pattern.test(target.builtin));
+  const [hasArrays, hasMoney] = [has(/^_|^$/), has(/money$|^$/)];
   return `set client_encoding = '${layout.clientEncoding}';\n` +
     (hasArrays ? "set array_nulls = on;\n" : "") +
     (hasMoney ? "set lc_monetary = 'C';\n" : "") +

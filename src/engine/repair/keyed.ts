@@ -38,7 +38,11 @@ export async function readRowsByKey(
 
 /** A key's cells as literals of the side's types. */
 export function keyLiterals(layout: Layout, side: Side, key: readonly Cell[]): string[] {
-  return layout.key.map((column, i) => valueLiteral(layout, column, side, key[i]!));
+  return layout.key.map((column, i) => {
+    // The other side's may be too large for this one's type; an index of either takes both.
+    const isMixed = column.order === "integer" && column.source.builtin !== column.target.builtin;
+    return valueLiteral(layout, column, side, key[i]!, isMixed ? "pg_catalog.int8" : undefined);
+  });
 }
 
 /** Conditions, to be joined by `and`, that a table's row has the key that these expressions give. */
@@ -54,13 +58,18 @@ export function keyConditions({ key }: Layout, side: Side, table: string, values
   });
 }
 
-/** A cell as a value of the side's type. */
-export function valueLiteral(layout: Layout, column: LayoutColumn, side: Side, cell: Cell): string {
-  const { baseType } = column[side];
-  if (cell === null) return `null::${baseType}`;
+/** A cell as a value of the side's type, or of another one. */
+export function valueLiteral(
+  layout: Layout,
+  column: LayoutColumn,
+  side: Side,
+  cell: Cell,
+  type: string = column[side].baseType,
+): string {
+  if (cell === null) return `null::${type}`;
   const zone = shownZone(layout, column, side);
   const literal = quoteLiteral(textOf(cell));
-  return zone === null ? `${literal}::${baseType}` : `pg_catalog.timezone(${zone}, ${literal}::pg_catalog.timestamp)`;
+  return zone === null ? `${literal}::${type}` : `pg_catalog.timezone(${zone}, ${literal}::pg_catalog.timestamp)`;
 }
 
 /** The text of a cell. @throws {SkyqError} `structure` for bytes that are no text in UTF-8 */
