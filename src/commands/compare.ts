@@ -35,6 +35,7 @@ export const compare = defineCommand({
         "Cannot count with --online: without a lock both sides are never at the same moment",
       );
     }
+    if (sql !== null) refuseForCounting(options);
     return withTables(ctx, options, names, { where: options.where, isApplying: false }, async (prepared) => {
       if (sql !== null) {
         return await countAll(prepared, sql, options.countOnly ? null : ctx.config.get("compare_fmt"));
@@ -51,6 +52,20 @@ export const compare = defineCommand({
 });
 
 const SAMPLE_COUNT = 25;
+
+/** @throws {SkyqError} `usage` for what would have no effect */
+function refuseForCounting(options: { resume: string | null; maxRate: string | null; method: string; sort: string }) {
+  const named = [
+    ["resume", options.resume !== null],
+    ["max-rate", options.maxRate !== null],
+    ["method", options.method !== "auto"],
+    ["sort", options.sort !== "server"],
+  ].find(([, isGiven]) => isGiven);
+  if (named === undefined) return;
+  throw new SkyqError("usage", `Cannot take --${named[0]} where rows are only counted`, {
+    hint: "It is for comparing rows: leave --count-only, or compare_sql of the config, out.",
+  });
+}
 
 async function countAll(
   { pair, catalogs, chosen, options }: Prepared,

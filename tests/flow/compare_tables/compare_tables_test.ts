@@ -126,6 +126,8 @@ describe("compare and repair of a replicated pair", () => {
       [["compare", "conf.ini", "--target=dbname=x"], "--source and --target go together"],
       [["compare", "--source=dbname=x", "--target=dbname=y", "--online"], "there is no queue"],
       [["compare", "conf.ini", "--count-only", "--online"], "Cannot count with --online"],
+      [["compare", "conf.ini", "--count-only", "--resume=progress"], "--resume where rows are only counted"],
+      [["compare", "conf.ini", "--count-only", "--method=hash"], "--method where rows are only counted"],
       [["compare", "conf.ini", "--max-rate=fast"], "is no rate"],
       [["compare", "conf.ini", "--method=guess"], "auto"],
     ];
