@@ -3,6 +3,7 @@
  * (values may hold line feeds), as bytes: values stand there as the server gave them.
  */
 import { quoteLiteral } from "../../db/quote.ts";
+import { sameCell } from "./keyed.ts";
 import { castForEquality, type Layout, type LayoutColumn } from "./layout.ts";
 import { shownZone } from "./order.ts";
 import type { Cell, Difference } from "./walk.ts";
@@ -216,11 +217,6 @@ function value(layout: Layout, writer: StatementWriter, column: LayoutColumn, ce
   const zone = cell === null ? null : shownZone(layout, column, "target");
   if (zone === null) writer.literal(cell);
   else writer.text(`pg_catalog.timezone(${zone}, `).literal(cell).text("::pg_catalog.timestamp)");
-}
-
-function sameCell(a: Cell, b: Cell): boolean {
-  if (a === null || b === null) return a === b;
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }
 
 /** Puts a statement together from text and values. */

@@ -1,5 +1,6 @@
 // Single rows, looked up by their keys: for second looks.
 
+import { Buffer } from "node:buffer";
 import { SkyqError } from "../../base/errors.ts";
 import { quoteIdent, quoteLiteral, splitName } from "../../db/quote.ts";
 import type { WireConnection } from "../../db/wire/connection.ts";
@@ -136,7 +137,7 @@ function unescaped(cell: Uint8Array): Cell {
 /** Whether two cells are the same value, as their texts tell. */
 export function sameCell(a: Cell, b: Cell): boolean {
   if (a === null || b === null) return a === b;
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+  return a.length === b.length && Buffer.compare(a, b) === 0;
 }
 
 /** Whether two rows are the same; a row that is not there is the same as another that is not there. */
