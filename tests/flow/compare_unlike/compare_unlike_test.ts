@@ -253,7 +253,7 @@ describe("compare and repair of tables that no queue connects", () => {
       `--source=${source.dsn()}`,
       `--target=${target.dsn()}`,
       ...args,
-      "--max-rate=12000rows",
+      "--max-rate=2000rows",
     ], { cwd: dir });
     await first.waitForOutput(/reading all rows/);
     while (!/"after"/.test(Deno.readTextFileSync(join(dir, "progress.json")))) {

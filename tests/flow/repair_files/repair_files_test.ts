@@ -29,7 +29,7 @@ describe("the files of repair", () => {
   const run = (...more: Parameters<typeof args>): Promise<SkyqResult> => skyq(args(...more), { cwd: dir });
   /** A run that takes long enough to be met on its way. */
   const slow = (...more: Parameters<typeof args>): SkyqProcess =>
-    spawnSkyq(args(...more, "wide", "--method=stream", "--max-rate=8000rows"), { cwd: dir });
+    spawnSkyq(args(...more, "wide", "--method=stream", "--max-rate=500rows"), { cwd: dir });
   const files = (about = "wide") =>
     [...Deno.readDirSync(dir)].map(({ name }) => name).filter((name) => name.includes(about)).sort();
   const emptied = () => [...Deno.readDirSync(dir)].forEach(({ name }) => Deno.removeSync(join(dir, name)));
@@ -132,7 +132,7 @@ describe("the files of repair", () => {
       await target.sql("update wide_too set v = 'y' where id % 3 = 0");
       const sum = () => target.sql("select md5(string_agg(v, ',' order by id)) from wide_too");
       const before = await sum();
-      await using job = spawnSkyq(args("repair", "wide_too", "--apply", "--method=stream", "--max-rate=8000rows"), {
+      await using job = spawnSkyq(args("repair", "wide_too", "--apply", "--method=stream", "--max-rate=500rows"), {
         cwd: dir,
       });
       await waitFor(async () => await sum() !== before, { what: "fixes", timeoutMs: 120_000, pollMs: 20 });
