@@ -66,6 +66,7 @@ export class SqlConnection implements Queryable {
   readonly #stream: Duplex;
   readonly #onStatement: SqlOptions["onStatement"];
   readonly #listeners = new Map<string, Set<(payload: string) => void>>();
+  readonly #unanswered = new Set<PromiseWithResolvers<RawResult>>();
   #lost: SkyqError | null = null;
   #isInTransaction = false;
 
@@ -76,20 +77,14 @@ export class SqlConnection implements Queryable {
     this.#onStatement = options.onStatement;
     this.processId = session.processId;
     this.serverVersion = session.serverVersion;
-    this.#stream = greetedStream(transport, session);
-    this.#stream.once("close", () => {
+    this.#stream = greetedStream(transport, session, () => {
       this.#lost ??= new SkyqError("connection-lost", `Lost connection to ${place}: the server closed the connection`, {
         hint: "The server may have been restarted, or the network broke; see the server's log.",
       });
+      for (const { reject } of this.#unanswered) reject(this.#lost);
     });
-    let isTaken = false;
     this.#sql = openLibrary({
-      socket: () => {
-        // Asked again, the library wants to reconnect; nobody would know that settings and position are gone.
-        if (isTaken) throw this.#lost ?? new Error("The connection is closed");
-        isTaken = true;
-        return this.#stream;
-      },
+      socket: () => this.#stream,
       database: target.database,
       user: target.user,
       onnotice: (notice: postgres.Notice) => options.onNotice?.(libraryFields(notice)),
@@ -171,7 +166,13 @@ export class SqlConnection implements Queryable {
   async close(): Promise<void> {
     if (this.#lost === null) {
       this.#lost = new SkyqError("connection-lost", `Cannot use connection to ${this.#place}: it is closed`);
-      await this.#sql.end({ timeout: 1 });
+      const answered = Promise.allSettled([...this.#unanswered].map(({ promise }) => promise));
+      await withLimit(answered, CLOSE_LIMIT_MS);
+      // Not longer than it takes: a server that reads nothing does not keep us.
+      await withLimit(
+        new Promise<void>((resolve) => void this.#stream.write(TERMINATE, () => resolve())),
+        CLOSE_LIMIT_MS,
+      );
     }
     this.#stream.destroy();
   }
@@ -196,16 +197,30 @@ export class SqlConnection implements Queryable {
   async #run(text: string, params: (string | null)[], simple: boolean): Promise<RawResult> {
     if (this.#lost !== null) throw this.#lost;
     this.#onStatement?.(text);
+    const answer = Promise.withResolvers<RawResult>();
+    this.#unanswered.add(answer);
     try {
       const options = { prepare: false, simple } as postgres.UnsafeQueryOptions;
-      return await this.#sql.unsafe(text, params, options).raw() as unknown as RawResult;
+      this.#sql.unsafe(text, params, options).raw().then(
+        (rows) => answer.resolve(rows as unknown as RawResult),
+        answer.reject,
+      );
+      return await answer.promise;
     } catch (error) {
       if (this.#lost !== null) throw this.#lost;
       throw toSkyqError(error, `Cannot run statement on ${this.#place}`, {
         facts: { statement: shortStatement(text) },
       });
+    } finally {
+      this.#unanswered.delete(answer);
     }
   }
+}
+
+async function withLimit(work: Promise<unknown>, limitMs: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  await Promise.race([work, new Promise((resolve) => timer = setTimeout(resolve, limitMs))]);
+  clearTimeout(timer);
 }
 
 /** A result in raw mode, with the fields of the library's that its types keep quiet about. */
@@ -269,17 +284,25 @@ function withoutVariable<T>(name: string, work: () => T): T {
 
 /** Size of the blocks that are read for the library. */
 const BLOCK_SIZE = 64 << 10;
+/** How long `close` waits for what still runs. */
+const CLOSE_LIMIT_MS = 1_000;
+/** The client's good-bye: "X", length 4. */
+const TERMINATE = new Uint8Array([0x58, 0, 0, 0, 4]);
 /** AuthenticationOk: "R", length 8, 0. */
 const AUTHENTICATION_OK = new Uint8Array([0x52, 0, 0, 0, 8, 0, 0, 0, 0]);
 
 /**
  * A stream on which the library finds what it expects: its start-up message, which is swallowed, is answered with what
- * the server said to ours. Destroying it closes the transport.
+ * the server said to ours. Destroying it closes the transport and calls `gone`.
+ *
+ * The library is never told that the stream is closed: it would forget its socket, and a write that it has put off until
+ * then throws where nobody can catch it; or it would open another session, without settings and position.
  */
-function greetedStream(transport: Transport, session: Session): Duplex {
+function greetedStream(transport: Transport, session: Session, gone: () => void): Duplex {
   let isGreeted = false;
   const stream: Duplex = new Duplex({
     allowHalfOpen: false,
+    emitClose: false,
     read() {
       if (!isGreeted) return;
       const block = new Uint8Array(BLOCK_SIZE);
@@ -302,11 +325,11 @@ function greetedStream(transport: Transport, session: Session): Duplex {
       const beyond = chunk.subarray(chunk.readInt32BE(0));
       writeAll(transport, beyond).then(() => done(), done);
     },
-    destroy(error, done) {
+    destroy(_error, done) {
       closeQuietly(transport);
-      done(error);
+      gone();
+      done(null);
     },
   });
-  // The library says good-bye only to a socket that calls itself open.
-  return Object.assign(stream, { readyState: "open" });
+  return stream;
 }

@@ -3,6 +3,7 @@ import { SkyqError } from "../../../src/base/errors.ts";
 import { one } from "../../../src/db/queryable.ts";
 import { openSql } from "../../../src/db/sql.ts";
 import { parseTarget } from "../../../src/db/target.ts";
+import { Network } from "../../harness/network.ts";
 import { lendDatabases } from "../../harness/pair.ts";
 import { waitFor } from "../../harness/wait_for.ts";
 
@@ -120,6 +121,23 @@ describe("SqlConnection", () => {
     expect((await failure(victim.query("select 1"))).fault).toBe("connection-lost");
     expect((await failure(victim.transaction((tx) => tx.query("select 1")))).fault).toBe("connection-lost");
     await victim.close();
+  });
+
+  it("fails, and nothing else does, at whatever moment the server goes away", async () => {
+    const network = new Network(database.cluster.port);
+    for (let round = 0; round < 100; round++) {
+      const victim = await openSql(parseTarget(`${database.dsn()} port=${network.port}`));
+      setTimeout(() => network.drop(), round % 15);
+      // Some are written, some are put off, some wait for their turn.
+      const more = setInterval(() => void victim.query("select 0").catch(() => {}), 0);
+      const asking = (async () => {
+        for (;;) await Promise.all([1, 2, 3].map((n) => victim.query(`select ${n}`)));
+      })();
+      expect((await failure(asking)).fault).toBe("connection-lost");
+      clearInterval(more);
+      await victim.close();
+    }
+    network.close();
   });
 
   it("closes, also while a statement runs, and leaves no session", async () => {
