@@ -4,7 +4,7 @@ import { COUNT_SQL, countTable } from "../engine/repair/count.ts";
 import { runTables } from "../engine/repair/job.ts";
 import { EMPTY_REPORT, type TableReport } from "../engine/repair/report.ts";
 import { checkLag } from "../engine/repair/sync.ts";
-import { type Prepared, resumeFile, SHARED_OPTIONS, withTables } from "./_compare.ts";
+import { type Prepared, resumeFile, SHARED_OPTIONS, type SharedOptions, withTables } from "./_compare.ts";
 
 export const compare = defineCommand({
   name: "compare",
@@ -54,10 +54,12 @@ export const compare = defineCommand({
 const SAMPLE_COUNT = 25;
 
 /** @throws {SkyqError} `usage` for what would have no effect */
-function refuseForCounting(options: { resume: string | null; maxRate: string | null; method: string; sort: string }) {
+function refuseForCounting(options: SharedOptions): void {
   const named = [
     ["resume", options.resume !== null],
     ["max-rate", options.maxRate !== null],
+    ["max-lag", options.maxLag !== null],
+    ["jobs", options.jobs !== 1],
     ["method", options.method !== "auto"],
     ["sort", options.sort !== "server"],
   ].find(([, isGiven]) => isGiven);
@@ -78,14 +80,16 @@ async function countAll(
     const { table } = names;
     const startMs = performance.now();
     try {
-      const { source, target } = await countTable(pair, catalogs, names, { ...options, sql, format });
+      const { source, target, rows } = await countTable(pair, catalogs, names, { ...options, sql, format });
       const isEqual = source === target;
       if (!isEqual) options.log.warning(`${table}: Results do not match!`);
       reports.push({
         ...EMPTY_REPORT,
         table,
         outcome: isEqual ? "equal" : "different",
-        reason: isEqual ? source : `${source}; ${target}`,
+        ...(rows === null
+          ? { reason: isEqual ? source : `${source}; ${target}` }
+          : { sourceRows: rows.source, targetRows: rows.target }),
         method: "count",
         seconds: (performance.now() - startMs) / 1000,
       });

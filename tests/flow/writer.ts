@@ -1,6 +1,6 @@
 /** An application that writes without a pause and survives its server's death, as applications have to. */
 import type { LentDatabase } from "../harness/pair.ts";
-import { ServerError } from "../harness/simple_query.ts";
+import { ServerError, type SimpleSession } from "../harness/simple_query.ts";
 
 export class Writer implements AsyncDisposable {
   /** Transactions that were certainly committed. */
@@ -11,15 +11,23 @@ export class Writer implements AsyncDisposable {
   /** @param statements what transaction number `n` does, from 1 */
   constructor(database: LentDatabase, statements: (n: number) => string) {
     this.#done = (async () => {
-      for (let n = 1; !this.#isStopping; n++) {
-        try {
-          await database.sql(`begin; ${statements(n)}; commit`);
-          this.committedCount += 1;
-        } catch (error) {
-          // Whether it was committed nobody knows: the servers' contents are what counts.
-          if (!isServerGone(error)) throw error;
+      let session: SimpleSession | null = null;
+      try {
+        for (let n = 1; !this.#isStopping; n++) {
+          try {
+            session ??= await database.cluster.session(database.name);
+            await session.query(`begin; ${statements(n)}; commit`);
+            this.committedCount += 1;
+          } catch (error) {
+            // Whether it was committed nobody knows: the servers' contents are what counts.
+            if (!isServerGone(error)) throw error;
+            await session?.[Symbol.asyncDispose]();
+            session = null;
+          }
+          await new Promise((resolve) => setTimeout(resolve, 20));
         }
-        await new Promise((resolve) => setTimeout(resolve, 10));
+      } finally {
+        await session?.[Symbol.asyncDispose]();
       }
     })();
     this.#done.catch(() => {});

@@ -11,7 +11,7 @@
 import { join } from "node:path";
 import { findPrograms, type Programs, type ServerUser, serverUser } from "./programs.ts";
 import { childrenOf, commandLine, isAlive, processStart, signal } from "./proc.ts";
-import { simpleQuery } from "./simple_query.ts";
+import { simpleQuery, SimpleSession } from "./simple_query.ts";
 
 export interface ClusterOptions {
   /** Shown in messages and as `cluster_name`. */
@@ -354,8 +354,16 @@ export class Cluster implements AsyncDisposable {
    * @throws {ServerError} the server's first error
    */
   sql(database: string, text: string): Promise<string> {
-    const socket = join(this.socketDir, `.s.PGSQL.${this.port}`);
-    return simpleQuery({ socket, user: this.superuser, database }, text);
+    return simpleQuery(this.#target(database), text);
+  }
+
+  /** A session of the superuser's, for who has many statements: one each is most of what `sql` costs. */
+  session(database: string): Promise<SimpleSession> {
+    return SimpleSession.open(this.#target(database));
+  }
+
+  #target(database: string) {
+    return { socket: join(this.socketDir, `.s.PGSQL.${this.port}`), user: this.superuser, database };
   }
 
   /** @param options.encoding with the C locale, which goes with any */

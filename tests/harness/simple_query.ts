@@ -76,41 +76,72 @@ function rowText(body: Uint8Array): string {
   return columns.join("|");
 }
 
+/** A session for texts one after the other; after an error it is of no use any more. */
+export class SimpleSession implements AsyncDisposable {
+  readonly #conn: Deno.Conn;
+  readonly #messages: AsyncGenerator<{ tag: string; body: Uint8Array }>;
+  readonly #target: SimpleQueryTarget;
+
+  private constructor(conn: Deno.Conn, target: SimpleQueryTarget) {
+    this.#conn = conn;
+    this.#messages = messages(conn);
+    this.#target = target;
+  }
+
+  /** @throws {ServerError} when the server refuses; other errors when it is not there */
+  static async open(target: SimpleQueryTarget): Promise<SimpleSession> {
+    const session = new SimpleSession(await Deno.connect({ transport: "unix", path: target.socket }), target);
+    try {
+      const options = ["user", target.user, "database", target.database, "application_name", "skyq test", "", ""];
+      // Protocol 3.0, then name/value pairs.
+      await writeAll(session.#conn, frame("", encoder.encode(`\0\x03\0\0${options.join("\0")}`)));
+      await session.#answer();
+      return session;
+    } catch (error) {
+      session.#conn.close();
+      throw error;
+    }
+  }
+
+  /** As {@link simpleQuery}. */
+  async query(text: string): Promise<string> {
+    await writeAll(this.#conn, frame("Q", `${text}\0`));
+    return await this.#answer();
+  }
+
+  /** All rows until the server is ready for the next query. */
+  async #answer(): Promise<string> {
+    const rows: string[] = [];
+    let failure: ServerError | null = null;
+    for (let next = await this.#messages.next(); !next.done; next = await this.#messages.next()) {
+      const { tag, body } = next.value;
+      if (tag === "R" && new DataView(body.buffer, body.byteOffset).getInt32(0) !== 0) {
+        throw new Error(`Cannot query as "${this.#target.user}": the server wants a password`);
+      }
+      if (tag === "E") failure ??= serverError(body);
+      if (tag === "D") rows.push(rowText(body));
+      if (tag === "d") rows.push(decoder.decode(body).replace(/\n$/, ""));
+      if (tag === "G") await writeAll(this.#conn, frame("f", "this client has no data\0"));
+      if (tag === "Z") {
+        if (failure !== null) throw failure;
+        return rows.join("\n");
+      }
+    }
+    throw failure ?? new Error(`Cannot query database "${this.#target.database}": the server closed the connection`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await writeAll(this.#conn, frame("X", "")).catch(() => {});
+    this.#conn.close();
+  }
+}
+
 /**
  * Runs `text`, which may hold several statements: they are one transaction unless they say otherwise.
  * @returns the rows of all results, columns joined by `|`, rows by line feeds, NULL as nothing; also what COPY TO STDOUT gave
  * @throws {ServerError} the first error; other errors when the connection breaks
  */
 export async function simpleQuery(target: SimpleQueryTarget, text: string): Promise<string> {
-  const conn = await Deno.connect({ transport: "unix", path: target.socket });
-  try {
-    const options = ["user", target.user, "database", target.database, "application_name", "skyq test", "", ""];
-    // Protocol 3.0, then name/value pairs.
-    const body = encoder.encode(`\0\x03\0\0${options.join("\0")}`);
-    await writeAll(conn, frame("", body));
-    const rows: string[] = [];
-    let failure: ServerError | null = null;
-    let sent = false;
-    for await (const { tag, body } of messages(conn)) {
-      if (tag === "R" && new DataView(body.buffer, body.byteOffset).getInt32(0) !== 0) {
-        throw new Error(`Cannot query as "${target.user}": the server wants a password`);
-      }
-      if (tag === "E") failure ??= serverError(body);
-      if (tag === "D") rows.push(rowText(body));
-      if (tag === "d") rows.push(decoder.decode(body).replace(/\n$/, ""));
-      if (tag === "G") await writeAll(conn, frame("f", "this client has no data\0"));
-      if (tag === "Z") {
-        if (sent) {
-          await writeAll(conn, frame("X", ""));
-          if (failure !== null) throw failure;
-          return rows.join("\n");
-        }
-        sent = true;
-        await writeAll(conn, frame("Q", `${text}\0`));
-      }
-    }
-    throw failure ?? new Error(`Cannot query database "${target.database}": the server closed the connection`);
-  } finally {
-    conn.close();
-  }
+  await using session = await SimpleSession.open(target);
+  return await session.query(text);
 }

@@ -18,13 +18,13 @@ export interface CountOptions extends TableOptions {
 
 export const COUNT_SQL = "select count(1) as res from _TABLE_ where _WHERE_";
 
-/** Runs the statement on both sides at once. @returns what each said */
+/** Runs the statement on both sides at once. @returns what each said, and for `COUNT_SQL` how many rows there are */
 export async function countTable(
   pair: Pair,
   catalogs: Catalogs,
   names: TableNames,
   options: CountOptions,
-): Promise<{ source: string; target: string }> {
+): Promise<{ source: string; target: string; rows: { source: number; target: number } | null }> {
   const { log } = options;
   const layout = await readLayout(catalogs.source, catalogs.target, {
     sourceTable: names.source,
@@ -45,11 +45,12 @@ export async function countTable(
       if (rows[0] === undefined) {
         throw new SkyqError("config", `Cannot compare ${names.table}: compare_sql gave no row`);
       }
-      return formatted(rows[0], options.format);
+      return { said: formatted(rows[0], options.format), count: Number(rows[0].res) };
     }));
-    log.info(`srcdb: ${source}`);
-    log.info(`dstdb: ${target}`);
-    return { source: source!, target: target! };
+    log.info(`srcdb: ${source!.said}`);
+    log.info(`dstdb: ${target!.said}`);
+    const rows = options.sql === COUNT_SQL ? { source: source!.count, target: target!.count } : null;
+    return { source: source!.said, target: target!.said, rows };
   } finally {
     snapshots.source.destroy();
     snapshots.target.destroy();

@@ -1,7 +1,7 @@
 // The report as one page that needs nothing else: for a browser, a mail, an archive.
 
 import { formatBytes, formatSeconds } from "../../base/units.ts";
-import type { Sample, TableReport } from "./report.ts";
+import { isCounted, type Sample, type TableReport } from "./report.ts";
 
 export interface ReportHead {
   /** `compare` or `repair`. */
@@ -60,7 +60,7 @@ ${reports.filter(({ samples }) => samples.length > 0).map(samplesOf).join("\n")}
 
 function tableRow(report: TableReport): string {
   const number = (value: number | null) => `<td class="n">${value === null ? "–" : value.toLocaleString("en-US")}</td>`;
-  const wasRead = report.outcome !== "failed" && report.outcome !== "skipped";
+  const areKnown = report.outcome !== "failed" && report.outcome !== "skipped" && !isCounted(report);
   const name = report.samples.length > 0
     ? `<a href="#${idOf(report.table)}">${escape(report.table)}</a>`
     : escape(report.table);
@@ -76,7 +76,7 @@ function tableRow(report: TableReport): string {
   return `<tr><td>${name}${notes.map((note) => `<div class="note">${escape(note)}</div>`).join("")}</td>` +
     `<td><span class="badge ${report.outcome}">${report.outcome}</span></td>` +
     number(report.sourceRows) + number(report.targetRows) +
-    [report.inserts, report.updates, report.deletes].map((count) => number(wasRead ? count : null)).join("") +
+    [report.inserts, report.updates, report.deletes].map((count) => number(areKnown ? count : null)).join("") +
     number(report.applied) + `<td>${escape(how)}</td></tr>`;
 }
 

@@ -40,6 +40,12 @@ export async function readRowsByKey(
 /** A key's cells as literals of the side's types. */
 export function keyLiterals(layout: Layout, side: Side, key: readonly Cell[]): string[] {
   return layout.key.map((column, i) => {
+    const { isEnum, baseType } = column[side];
+    if (isEnum && !column.isNullable) {
+      // A label that this side does not have is in none of its rows; said as a literal it would be an error.
+      return `(select l from pg_catalog.unnest(pg_catalog.enum_range(null::${baseType})) l` +
+        ` where l::pg_catalog.text = ${quoteLiteral(textOf(key[i]!))})`;
+    }
     // The other side's may be too large for this one's type; an index of either takes both.
     const isMixed = column.order === "integer" && column.source.builtin !== column.target.builtin;
     return valueLiteral(layout, column, side, key[i]!, isMixed ? "pg_catalog.int8" : undefined);

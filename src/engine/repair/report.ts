@@ -85,17 +85,22 @@ export const REPORT_COLUMNS = [
   { key: "note", title: "" },
 ] as const;
 
+/** Rows were counted, so nobody knows which of them differ. */
+export function isCounted({ method }: TableReport): boolean {
+  return method === "count";
+}
+
 /** A report as a row of the table for people. */
 export function reportRow(report: TableReport): Record<string, unknown> {
-  const wasRead = report.outcome !== "failed" && report.outcome !== "skipped";
+  const areKnown = report.outcome !== "failed" && report.outcome !== "skipped" && !isCounted(report);
   return {
     table: report.table,
     outcome: report.outcome,
     source_rows: report.sourceRows,
     target_rows: report.targetRows,
-    missing: wasRead ? report.inserts : null,
-    differing: wasRead ? report.updates : null,
-    extra: wasRead ? report.deletes : null,
+    missing: areKnown ? report.inserts : null,
+    differing: areKnown ? report.updates : null,
+    extra: areKnown ? report.deletes : null,
     note: noteOf(report),
   };
 }
@@ -112,15 +117,16 @@ function noteOf(report: TableReport): string {
 
 /** A report as one object for programs. */
 export function reportJson(report: TableReport): Record<string, unknown> {
+  const areKnown = !isCounted(report);
   return {
     table: report.table,
     result: report.outcome,
     reason: report.reason,
     source_rows: report.sourceRows,
     target_rows: report.targetRows,
-    missing: report.inserts,
-    differing: report.updates,
-    extra: report.deletes,
+    missing: areKnown ? report.inserts : null,
+    differing: areKnown ? report.updates : null,
+    extra: areKnown ? report.deletes : null,
     applied: report.applied,
     unsettled: report.unsettled,
     refused: report.refused,

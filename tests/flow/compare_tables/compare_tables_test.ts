@@ -46,10 +46,13 @@ describe("compare and repair of a replicated pair", () => {
   });
 
   it("--count-only says what the manual says", async () => {
-    const { code, stderr } = await job.try("compare", "conf.ini", "t", "--count-only");
+    const { code, stderr, stdout } = await job.try("compare", "conf.ini", "t", "--count-only");
     expect(stderr).toContain("Counting public.t");
     expect(stderr).toContain("srcdb: res = 3000");
+    expect(stdout).toMatch(/public\.t +equal +3000 +3000 +- +- +-/);
     expect(code).toBe(0);
+    const json = JSON.parse((await job.try("compare", "conf.ini", "t", "--count-only", "--json")).stdout);
+    expect(json).toMatchObject({ result: "equal", reason: null, source_rows: 3000, target_rows: 3000, missing: null });
   });
 
   it("repair writes files that mend the subscriber, and take that back", async () => {
@@ -128,6 +131,8 @@ describe("compare and repair of a replicated pair", () => {
       [["compare", "conf.ini", "--count-only", "--online"], "Cannot count with --online"],
       [["compare", "conf.ini", "--count-only", "--resume=progress"], "--resume where rows are only counted"],
       [["compare", "conf.ini", "--count-only", "--method=hash"], "--method where rows are only counted"],
+      [["compare", "conf.ini", "--count-only", "--jobs=2"], "--jobs where rows are only counted"],
+      [["compare", "conf.ini", "--count-only", "--max-lag=2"], "--max-lag where rows are only counted"],
       [["compare", "conf.ini", "--max-rate=fast"], "is no rate"],
       [["compare", "conf.ini", "--method=guess"], "auto"],
     ];

@@ -60,6 +60,23 @@ describe("repair of tables with columns and triggers of their own", () => {
     await mended("*");
   });
 
+  it("keys with a label that the target's enum lacks are rows that it lacks", async () => {
+    await emptied();
+    await source.sql("create type label as enum ('b', 'a')");
+    await target.sql("create type label as enum ('a')");
+    await both("create table t (id label primary key, v text)");
+    await source.sql("insert into t values ('a', '1'), ('b', '2')");
+    await target.sql("insert into t values ('a', 'x')");
+    // With a condition rows are looked up by key.
+    for (const more of [[], ["--where=v <> ''"]]) {
+      const { code, stdout } = await run("compare", "--json", ...more);
+      expect([code, JSON.parse(stdout)]).toEqual([3, expect.objectContaining({ missing: 1, differing: 1, extra: 0 })]);
+    }
+    const { code, stdout } = await run("repair", "--apply", "--json");
+    expect([code, JSON.parse(stdout)]).toEqual([1, expect.objectContaining({ applied: 1, refused: 1 })]);
+    expect(await target.sql("select * from t")).toBe("a|1");
+  });
+
   it("types whose operators are in a schema that nobody's search path has", async () => {
     await emptied();
     // What an extension such as hstore brings.
