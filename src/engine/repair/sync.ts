@@ -72,10 +72,12 @@ export async function checkLag(
   );
 }
 
-/** How far the subscriber is behind, in seconds. */
+/** How far the subscriber is behind, in seconds: 0 when it has all that there is, however old the last tick of an idle queue. */
 export async function lagSeconds(provider: Queryable, { queue, consumer }: Replication): Promise<number> {
   const rows = await provider.query<{ lag: number | null }>(
-    "select extract(epoch from lag)::float8 as lag from pgq.get_consumer_info($1, $2)",
+    `select case when c.last_tick = q.last_tick_id and q.ev_new <= 0 then 0
+                 else extract(epoch from c.lag) end::float8 as lag
+       from pgq.get_consumer_info($1, $2) c join pgq.get_queue_info($1) q on q.queue_name = c.queue_name`,
     [queue, consumer],
   );
   return rows[0]?.lag ?? 0;

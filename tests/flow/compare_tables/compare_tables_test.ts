@@ -155,8 +155,15 @@ describe("compare and repair of a replicated pair", () => {
     });
     await compare.waitForOutput(/Reading pauses: the subscriber is/, 60_000);
     job.startReplay();
-    const { code, stderr } = await compare.wait(60_000);
+    const { code, stderr } = await compare.wait(120_000);
     expect(stderr).toContain("Reading goes on");
     expect(code).toBe(0);
+    // A queue where nothing happens is ticked once a minute: who has read it to its end is not behind for that.
+    await job.finished();
+    await provider.sql("select pgq.set_queue_config('q', 'ticker_paused', 'true')");
+    await provider.sql("update pgq.tick set tick_time = tick_time - interval '40 seconds'");
+    const idle = await job.try("compare", "conf.ini", "t", "--online", "--max-lag=1");
+    expect([idle.code, idle.stderr]).toEqual([0, expect.not.stringContaining("Reading pauses")]);
+    await provider.sql("select pgq.set_queue_config('q', 'ticker_paused', 'false')");
   });
 });
