@@ -77,6 +77,7 @@ async function countAll(
   if (pair.replication !== null) await checkLag(catalogs.source, pair.replication, options);
   const reports = [...chosen.reports];
   for (const names of chosen.tables) {
+    options.signal.throwIfAborted();
     const { table } = names;
     const startMs = performance.now();
     try {

@@ -26,9 +26,13 @@ export interface SessionOptions {
   readonly signal: AbortSignal;
 }
 
-/** A session for reading. */
-export function openReader(target: Target, options: SessionOptions): Promise<WireConnection> {
+/** A session for reading. @param options.lockLimitMs how long it waits for a table that somebody has locked */
+export function openReader(
+  target: Target,
+  options: SessionOptions & { readonly lockLimitMs: number },
+): Promise<WireConnection> {
   return open(target, "skyq compare", options, {
+    lockTimeoutMs: options.lockLimitMs,
     // The side that is read first waits in its transaction for the other one.
     settings: { idle_in_transaction_session_timeout: "0" },
   });

@@ -6,7 +6,7 @@ import type { Pair } from "./connections.ts";
 import { type Layout, readLayout } from "./layout.ts";
 import { checkCondition, pinSettings } from "./order.ts";
 import type { Catalogs } from "./job.ts";
-import { holdTable, openSnapshots, syncTable } from "./sync.ts";
+import { holdTable, interruptible, openSnapshots, syncTable } from "./sync.ts";
 import type { TableNames, TableOptions } from "./table.ts";
 
 export interface CountOptions extends TableOptions {
@@ -36,7 +36,7 @@ export async function countTable(
     : await syncTable({ ...pair, replication: pair.replication }, names.source, options);
   try {
     log.info(`Counting ${names.table}`);
-    const [source, target] = await Promise.all((["source", "target"] as const).map(async (side) => {
+    const count = async (side: "source" | "target") => {
       const connection = snapshots[side];
       await holdTable(connection, layout[side]);
       if (options.where !== null) await checkCondition(connection, layout, side, options.where);
@@ -46,11 +46,16 @@ export async function countTable(
         throw new SkyqError("config", `Cannot compare ${names.table}: compare_sql gave no row`);
       }
       return { said: formatted(rows[0], options.format), count: Number(rows[0].res) };
-    }));
-    log.info(`srcdb: ${source!.said}`);
-    log.info(`dstdb: ${target!.said}`);
-    const rows = options.sql === COUNT_SQL ? { source: source!.count, target: target!.count } : null;
-    return { source: source!.said, target: target!.said, rows };
+    };
+    const [source, target] = await interruptible(
+      snapshots,
+      options.signal,
+      () => Promise.all([count("source"), count("target")]),
+    );
+    log.info(`srcdb: ${source.said}`);
+    log.info(`dstdb: ${target.said}`);
+    const rows = options.sql === COUNT_SQL ? { source: source.count, target: target.count } : null;
+    return { source: source.said, target: target.said, rows };
   } finally {
     snapshots.source.destroy();
     snapshots.target.destroy();

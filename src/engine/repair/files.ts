@@ -177,6 +177,9 @@ export class StatementFile {
       for (let at = 0; at < bytes.length;) at += this.#file!.writeSync(bytes.subarray(at));
       this.#size += bytes.length;
     } catch (cause) {
+      // Of a piece that did not fit nothing may stay: half a statement might mean something else.
+      this.#file?.truncateSync(this.#size);
+      this.#file?.seekSync(0, Deno.SeekMode.End);
       throw new SkyqError("refused", `Cannot write "${this.path}": ${messageOf(cause)}`, {
         hint: "Is the disk full? --output=DIR names another directory.",
         cause,

@@ -55,7 +55,8 @@ export async function chooseMethod(input: ChoiceInput): Promise<Choice> {
   const bytes = Number(
     (await one<{ bytes: bigint }>(
       source,
-      "select pg_catalog.pg_table_size($1::text::pg_catalog.regclass) as bytes",
+      `select coalesce(pg_catalog.sum(pg_catalog.pg_table_size(t.relid)), pg_catalog.pg_table_size($1::text::pg_catalog.regclass)::numeric)::int8 as bytes
+         from pg_catalog.pg_partition_tree($1::text::pg_catalog.regclass) t`,
       [layout.source.quotedTable],
     )).bytes,
   );

@@ -73,6 +73,7 @@ export class SecondLooks {
   #freshBytes = 0;
   #inFlight: Difference[] = [];
   #settledMs = performance.now();
+  #isCommitting = false;
   #applied = 0;
   #unsettled = 0;
   #refused = 0;
@@ -167,10 +168,18 @@ export class SecondLooks {
   async #settle(rows: readonly Difference[]): Promise<Difference[]> {
     for (let tries = 1;; tries++) {
       this.#options.mark?.();
+      this.#isCommitting = false;
       try {
         return await this.#settleOnce(rows);
       } catch (error) {
         if (!(error instanceof SkyqError)) throw error;
+        if (this.#isCommitting && this.#target.isClosed) {
+          // Nobody knows whether it was done, so what takes it back is kept: it changes only rows that it finds as fixed.
+          this.#options.log.warning(
+            `${this.#options.table}: the last fixes may have been committed; the undo file has them`,
+          );
+          throw error;
+        }
         this.#options.commitFailed?.();
         if (this.#target.isClosed || this.#source.isClosed) throw error;
         await this.#target.exec("rollback");
@@ -222,6 +231,7 @@ export class SecondLooks {
     // In the order in which the table is read, as far as it goes.
     certain.forEach(onCertain);
     this.#options.beforeCommit?.();
+    this.#isCommitting = true;
     await target.exec("commit");
     this.#applied += fixed;
     const left = rows.filter((_, index) => verdicts[index]!.is === "in flight" || waiting.has(index));

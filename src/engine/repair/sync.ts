@@ -113,8 +113,29 @@ export async function syncTable(
   }
 }
 
+/** Statements that take long are cancelled when the run is to stop. @throws the signal's reason then */
+export async function interruptible<T>(
+  { source, target }: Snapshots,
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> {
+  const onAbort = () => [source, target].forEach((connection) => connection.cancel().catch(() => connection.destroy()));
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await work();
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
 /** Snapshots of both sides as they are, without any lock. */
-export async function openSnapshots(pair: Pair, options: SessionOptions): Promise<Snapshots> {
+export async function openSnapshots(
+  pair: Pair,
+  options: SessionOptions & Pick<SyncOptions, "lockLimitMs">,
+): Promise<Snapshots> {
   const [source, target] = await bothOpened(openReader(pair.source, options), openReader(pair.target, options));
   try {
     await Promise.all([takeSnapshot(source), takeSnapshot(target)]);
@@ -218,7 +239,7 @@ const BEYOND_DEADLOCK_CHECK_MS = 500;
  */
 async function lockTable(pair: Pair, table: string, options: SyncOptions): Promise<TableLock> {
   const { lockLimitMs: limitMs, signal, log } = options;
-  const connection = await openReader(pair.source, { statementTimeoutMs: 0, signal });
+  const connection = await openReader(pair.source, { statementTimeoutMs: 0, signal, lockLimitMs: limitMs });
   const untilMs = performance.now() + limitMs;
   try {
     const { wait } = await one<{ wait: number }>(

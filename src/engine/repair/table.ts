@@ -24,7 +24,7 @@ import { chooseMethod, type Method } from "./method.ts";
 import { type Cell, checkCondition, type KeyRange, pinSettings } from "./order.ts";
 import type { Pace } from "./pace.ts";
 import { SecondLooks } from "./second_looks.ts";
-import { holdTable, openSnapshots, type Snapshots, syncTable } from "./sync.ts";
+import { holdTable, interruptible, openSnapshots, type Snapshots, syncTable } from "./sync.ts";
 import { readUniqueRules, type UniqueRule } from "./unique_rules.ts";
 import { type Difference, mergeCodecOf, type WalkCounts, walkTables } from "./walk.ts";
 
@@ -152,17 +152,20 @@ export async function runTable(
     snapshots = pair.replication === null || options.isOnline
       ? await openSnapshots(pair, options)
       : await syncTable({ ...pair, replication: pair.replication }, names.source, options);
-    await Promise.all([holdTable(snapshots.source, layout.source), holdTable(snapshots.target, layout.target)]);
-    if (options.where !== null) {
-      await Promise.all([
-        checkCondition(snapshots.source, layout, "source", options.where),
-        checkCondition(snapshots.target, layout, "target", options.where),
-      ]);
-    }
-    log.info(`Comparing ${names.table}`);
-    await Promise.all([pinSettings(snapshots.source, layout), pinSettings(snapshots.target, layout)]);
+    const { source, target } = snapshots;
     const reading = new Reading(snapshots, layout, names, options, rows, sink, looks, from);
-    const { method, bytes } = await interruptible(snapshots, options.signal, () => reading.read());
+    const { method, bytes } = await interruptible(snapshots, options.signal, async () => {
+      await Promise.all([holdTable(source, layout.source), holdTable(target, layout.target)]);
+      if (options.where !== null) {
+        await Promise.all([
+          checkCondition(source, layout, "source", options.where),
+          checkCondition(target, layout, "target", options.where),
+        ]);
+      }
+      log.info(`Comparing ${names.table}`);
+      await Promise.all([pinSettings(source, layout), pinSettings(target, layout)]);
+      return await reading.read();
+    });
     const settled = await looks?.finish() ?? { applied: 0, unsettled: 0, refused: 0, refusals: [] };
     // What differs only at first sight does not count.
     return { ...reading.counts, ...(looks === null ? {} : certain.counts), ...settled, method, bytes };
@@ -185,24 +188,6 @@ async function uniqueRules(
     return await readUniqueRules(catalogs.source, target, layout);
   } finally {
     target.destroy();
-  }
-}
-
-/** Statements that take long are cancelled when the run is to stop. @throws the signal's reason then */
-async function interruptible<T>(
-  { source, target }: Snapshots,
-  signal: AbortSignal,
-  work: () => Promise<T>,
-): Promise<T> {
-  const onAbort = () => [source, target].forEach((connection) => connection.cancel().catch(() => connection.destroy()));
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    return await work();
-  } catch (error) {
-    signal.throwIfAborted();
-    throw error;
-  } finally {
-    signal.removeEventListener("abort", onAbort);
   }
 }
 

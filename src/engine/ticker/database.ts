@@ -268,6 +268,8 @@ class Session {
   /** Queues whose last tick failed, and when to try again. */
   readonly #failed = new Map<string, { untilMs: number; readonly backoff: Backoff }>();
   #restored: RestoredCheck | null = null;
+  /** Somebody has asked for a look since the last one began. */
+  #isCalled = false;
   #wake = () => {};
   isAskedToYield = false;
 
@@ -284,7 +286,9 @@ class Session {
     await prepareLook(db);
     await db.listen(TICKER_CHANNEL, (payload) => {
       if (payload === "yield" && run.options.whenTaken === "stand-by") session.isAskedToYield = true;
-      if (payload !== "yield" || session.isAskedToYield) session.#wake();
+      if (payload === "yield" && !session.isAskedToYield) return;
+      session.#isCalled = true;
+      session.#wake();
     });
     return session;
   }
@@ -292,6 +296,7 @@ class Session {
   /** Looks at all queues and ticks those that are due, each in a transaction of its own: one that fails harms no other. */
   async tick(): Promise<readonly QueueLook[]> {
     const { log } = this.#run.options;
+    this.#isCalled = false;
     const looks = await lookAtQueues(this.#db);
     const healthy: QueueLook[] = [];
     for (const look of looks) {
@@ -324,7 +329,7 @@ class Session {
   /** Waits for the time of the next look, or for a notification that asks for one. */
   async pause(looks: readonly QueueLook[]): Promise<void> {
     const { options, signal } = this.#run;
-    if (this.isAskedToYield) return;
+    if (this.isAskedToYield || this.#isCalled) return;
     const pauseMs = this.#pace.next(looks, { periodMs: options.tickPeriodMs, nowMs: performance.now() });
     const wait = new AbortController();
     this.#wake = () => wait.abort();

@@ -256,9 +256,7 @@ describe("compare and repair of tables that no queue connects", () => {
       "--max-rate=2000rows",
     ], { cwd: dir });
     await first.waitForOutput(/reading all rows/);
-    while (!/"after"/.test(Deno.readTextFileSync(join(dir, "progress.json")))) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    await waitFor(() => /"after"/.test(Deno.readTextFileSync(join(dir, "progress.json"))), { what: "a checkpoint" });
     await first.kill("SIGKILL");
     for (const other of [["d"], ["--dry-run"], ["--where=id > 5"]]) {
       const refused = await run("repair", ...args, ...other);
@@ -400,6 +398,27 @@ describe("compare and repair of tables that no queue connects", () => {
     expect(JSON.parse(stdout)).toMatchObject({ result: "failed", applied: 4, refused: 1 });
     expect(code).toBe(1);
     expect(await target.sql("select count(*) from picky where v < 0")).toBe("0");
+  });
+
+  it("a table that somebody has locked is waited for under lock_timeout, and SIGINT ends the waiting", async () => {
+    await Promise.all([source, target].map((side) => side.sql("create table held (id integer primary key)")));
+    const lock = target.sql("begin; lock table held; select pg_sleep(600)").catch(() => {});
+    const sees = (what: string) =>
+      waitFor(
+        async () =>
+          await target.sql(`select 1 from pg_locks where relation = 'held'::regclass and ${what}`) !== "" || null,
+        { what },
+      );
+    await sees("granted");
+    for (const more of [[], ["--count-only"]]) {
+      const args = ["compare", `--source=${source.dsn()}`, `--target=${target.dsn()}`, "held", ...more];
+      expect((await skyq([...args, "--set", "lock_timeout=1"], { cwd: dir })).code).toBe(5);
+      await using waiting = spawnSkyq([...args, "--set", "lock_timeout=600"], { cwd: dir });
+      await sees("not granted");
+      expect((await waiting.kill("SIGINT")).code).toBe(130);
+    }
+    await target.sql("select pg_terminate_backend(pid) from pg_locks where relation = 'held'::regclass and granted");
+    await lock;
   });
 
   it("SIGINT ends a comparison that is hashing", async () => {

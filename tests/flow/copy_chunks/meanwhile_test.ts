@@ -27,7 +27,7 @@ describe("while chunks are copied", () => {
   it("a copy session that the server ends is replaced, and only its chunk is loaded again", async () => {
     await copy.heldUp(["by_key"], async (gate) => {
       await copy.job.subscriber.sql(
-        "select pg_terminate_backend(a.pid) from pg_stat_activity a where a.wait_event = 'advisory' and a.application_name like 'skyq copy%'",
+        "select pg_terminate_backend(a.pid) from pg_stat_activity a where a.wait_event = 'advisory' and a.application_name like 'skyq copy%' and a.datname = current_database()",
       );
       await gate.open();
       await copy.job.allOk();

@@ -248,15 +248,10 @@ describe("the ticker of one database", () => {
     const isRefusing = async () =>
       (await database.sql("select queue_disable_insert from pgq.queue where queue_name = 'full'")).trim() === "t";
     await waitFor(isRefusing, { what: "the queue to refuse events" });
-    const reader = setInterval(
-      () => void database.sql(`select pgq.finish_batch(b) from pgq.next_batch('full', 'reader') b where b is not null`),
-      200,
-    );
-    try {
-      await waitFor(async () => !await isRefusing(), { what: "the queue to take events again", timeoutMs: 120_000 });
-    } finally {
-      clearInterval(reader);
-    }
+    await waitFor(async () => {
+      await database.sql(`select pgq.finish_batch(b) from pgq.next_batch('full', 'reader') b where b is not null`);
+      return !await isRefusing();
+    }, { what: "the queue to take events again", timeoutMs: 120_000, pollMs: 100 });
     await database.sql("select pgq.drop_queue('full', true)");
   });
 

@@ -124,6 +124,30 @@ describe("the files of repair", () => {
     expect(files("secret")).toEqual([]);
   });
 
+  it("take back what was applied before the disk was full, by whole statements alone", async () => {
+    emptied();
+    await both("create table many (id integer primary key, v text)");
+    await source.sql("insert into many select i, repeat('x', 300) from generate_series(1, 3000) i");
+    await target.sql("insert into many select i, repeat('y', 300) from generate_series(1, 3000) i");
+    const { code } = await new Deno.Command("sh", {
+      args: [
+        ...["-c", `trap '' XFSZ; ulimit -f 1400; exec "$@"`, "sh"],
+        ...skyqCommand(),
+        ...args("repair", "many", "--apply"),
+      ],
+      cwd: dir,
+      stdout: "null",
+      stderr: "null",
+    }).output();
+    expect(code).toBe(1);
+    const changed = "select count(*) from many where v like 'x%'";
+    expect(Number(await target.sql(changed))).toBeGreaterThan(0);
+    const undo = Deno.readTextFileSync(join(dir, "undo.public.many.sql"));
+    expect(undo.slice(-2)).toBe(";\n");
+    await target.sql(undo);
+    expect(await target.sql(changed)).toBe("0");
+  });
+
   it("take back what was applied before a run was stopped", async () => {
     for (const signal of ["SIGINT", "SIGTERM", "SIGKILL"] as const) {
       emptied();
@@ -145,7 +169,9 @@ describe("the files of repair", () => {
       // The server may be at the last transaction yet.
       await waitFor(
         async () =>
-          await target.sql("select count(*) from pg_stat_activity where application_name = 'skyq repair'") === "0",
+          await target.sql(
+            "select count(*) from pg_stat_activity where application_name = 'skyq repair' and datname = current_database()",
+          ) === "0",
         {
           what: "the session to end",
         },
