@@ -159,7 +159,7 @@ export function formatTime(time: Date): string {
 }
 
 /**
- * Blots out passwords in connect strings and URIs. Messages are made without secrets; this is the second line, for
+ * Blots out passwords in connect strings, URIs and statements. Messages are made without secrets; this is the second line, for
  * texts that come from elsewhere.
  * @example redactSecrets("host=x password='a b'") === "host=x password=***"
  */
@@ -167,5 +167,7 @@ export function redactSecrets(text: string): string {
   // Rather too much than too little: an unquoted password ends only at a blank.
   return text
     .replace(/\b((?:ssl)?password\s*=\s*)('(?:[^'\\]|\\.)*'|(?:[^\s\\]|\\.)+)/gis, "$1***")
+    // ALTER ROLE … PASSWORD '…'
+    .replace(/\b(password\s+)(?:e|u&)?'(?:[^']|'')*'/gi, "$1***")
     .replace(/\b(postgres(?:ql)?:\/\/[^\s:@/]*):\S*@/gi, "$1:***@");
 }

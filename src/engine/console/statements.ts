@@ -14,7 +14,7 @@ import {
 } from "../../queue/pgq.ts";
 import { changeSettings, parseSetting, SETTINGS } from "../queue_admin/config.ts";
 import { dropQueueAndLimits } from "../queue_admin/drop.ts";
-import { checkedName, requireConsumer, requireQueue } from "../queue_admin/names.ts";
+import { checkedName, requireConsumer, requireNoNode, requireQueue } from "../queue_admin/names.ts";
 import { findTick, isRegistered, positionOf } from "../queue_admin/position.ts";
 import { sequenceDdl, tableDdl } from "./ddl.ts";
 import { parsePattern, type Pattern, type Values } from "./grammar.ts";
@@ -115,6 +115,11 @@ export const STATEMENTS: readonly ConsoleStatement[] = [
     const consumers = consumer === "*"
       ? (await consumerStates(db, queue)).map((row) => row.consumer_name)
       : [(await requireConsumer(db, queue, consumer)).consumer_name];
+    // All are looked at first: what is refused leaves nothing half done.
+    for (const name of consumers) {
+      const hint = "To retire a subscriber, run `skyq subscriber unregister` with its config.";
+      await requireNoNode(db, { queue, consumer: name, act: "unregister", hint });
+    }
     for (const name of consumers) await unregisterConsumer(db, queue, name);
     printer.line("UNREGISTER");
   }),

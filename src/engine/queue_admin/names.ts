@@ -121,7 +121,9 @@ export async function requireNoNode(
   if (!await mayRead(db, "pgq_node.subscriber_info")) return;
   const [row] = await db.query<{ name: string }>(
     `select s.subscriber_node as name from pgq_node.subscriber_info s
-      where s.queue_name = $1 and $2 in (s.worker_name, s.watermark_name)`,
+      where s.queue_name = $1 and $2 in (s.worker_name, s.watermark_name)
+     union all
+     select n.node_name from pgq_node.node_info n where n.queue_name = $1 and $2 = '.global_watermark'`,
     [queue, consumer],
   );
   if (row === undefined) return;

@@ -134,6 +134,8 @@ describe("redactSecrets()", () => {
     ["postgres://u:p/w@h/db user=a", "postgres://u:***@h/db user=a"],
     ["password authentication failed", "password authentication failed"],
     ["at 10:20 a@b", "at 10:20 a@b"],
+    ["alter role app PASSWORD 'it''s' valid until 'x'", "alter role app PASSWORD *** valid until 'x'"],
+    ["create user u password\n E'a'", "create user u password\n ***"],
   ];
   for (const [text, expected] of cases) {
     it(`makes "${expected}"`, () => expect(redactSecrets(text)).toBe(expected));
