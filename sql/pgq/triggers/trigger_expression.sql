@@ -1,9 +1,9 @@
 create or replace function pgq._trigger_expression(i_text text, i_names text[]) returns text
 language plpgsql stable as $$
 -- Rewrites an expression of a trigger argument for a statement whose $1 is the row: each word that names a column
--- becomes ($1)."column". Strings, comments, words with dots, and words where no column can stand (before a parenthesis
--- or a string, after :: or as) are kept. A "quoted" word may name a column too, and a word that names none as it is
--- written, nor is a key word of SQL, is tried in lower case.
+-- becomes ($1)."column"; words with dots count as one. Strings, comments, and words where no column can stand (before a
+-- parenthesis or a string, after :: or as) are kept. A "quoted" word may name a column too, and a word that names none as
+-- it is written, nor is a key word of SQL, is tried in lower case.
 -- i_names:   columns of the row
 -- Returns:   the rewritten expression
 -- Called by: pgq._trigger_expressions
@@ -39,6 +39,8 @@ begin
         v_next := left(ltrim(v_rest, e' \t\n\r\f'), 1);
 
         v_name := case when v_token ~ ('^' || c_word || '$') then v_token
+                       when v_token ~ ('^' || c_word || e'(?:\\.' || c_word || ')+$') and v_token = any (i_names)
+                       then v_token
                        when v_token ~ ('^' || c_quoted || '$')
                        then replace(substr(v_token, 2, length(v_token) - 2), '""', '"')
                   end;

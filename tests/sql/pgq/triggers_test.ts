@@ -604,15 +604,17 @@ describe("triggers", () => {
     const before = [
       `id+ID * "ID" || e'id\\' id' || 'id''id' || $$id$$ || $x$ id $x$ || t.id || id.x || id() || id ('')`,
       `/* id */ -- id`,
+      `a.b || a.b.b || a . b || x.id() || `,
       `id::id || cast(id as id) || B'1' || idx || 1id || "a ""b" || b || \u00f5 || (select id from x) || end`,
     ].join("\n");
     const after = [
       `($1).id+($1)."ID" * ($1)."ID" || e'id\\' id' || 'id''id' || $$id$$ || $x$ id $x$ || t.id || id.x || id() || id ('')`,
       `/* id */ -- id`,
+      `($1)."a.b" || a.b.b || a . b || x.id() || `,
       `($1).id::id || cast(($1).id as id) || B'1' || idx || 1id || ($1)."a ""b" || ($1).b || ($1)."\u00f5" || ` +
       `(select ($1).id from x) || ($1)."end"`,
     ].join("\n");
-    const names = ["id", "ID", 'a "b', "b", "\u00f5", "end"];
+    const names = ["id", "ID", 'a "b', "b", "\u00f5", "end", "a.b", "x.id()"];
     const [row] = await sql`select pgq._trigger_expression(${before}, ${names}) as text`;
     expect(row!.text).toBe(after);
   });
