@@ -4,6 +4,7 @@ grant execute on function
     pgq._urlencode(text), pgq._row_values(text), pgq._is_changed(oid, oid, text, text),
     pgq._urlencode_row(text[], text[]), pgq._json_type(text, text, text, text[]),
     pgq._json_row(text[], oid[], text[], json),
+    pgq._listed_columns(text, text[]),
     pgq._sql_row(text, text[], integer[], boolean[], integer[], text[], text[]),
     pgq._trigger_events(text, text, text, text, oid, text, text, text[], text, text, json, json),
     pgq._trigger_expression(text, text[]), pgq._trigger_expressions(text[], text[], anyelement),

@@ -7,6 +7,7 @@ import insertTriggerEvent from "./insert_trigger_event.sql" with { type: "text" 
 import isChanged from "./is_changed.sql" with { type: "text" };
 import jsonRow from "./json_row.sql" with { type: "text" };
 import jsonType from "./json_type.sql" with { type: "text" };
+import listedColumns from "./listed_columns.sql" with { type: "text" };
 import rowValues from "./row_values.sql" with { type: "text" };
 import sqlRow from "./sql_row.sql" with { type: "text" };
 import trigger from "./trigger.sql" with { type: "text" };
@@ -39,6 +40,7 @@ export const TRIGGERS: string[] = [
   jsonType,
   jsonRow,
   sqlRow,
+  listedColumns,
   triggerEvents,
   triggerExpression,
   triggerExpressions,

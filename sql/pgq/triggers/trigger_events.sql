@@ -21,9 +21,11 @@ declare
     v_backup boolean := false;
     v_deny boolean := false;
     v_has_expression boolean := false;
-    v_ignore text[];
+    v_ignore_text text;
+    v_ignore text[];            -- columns; not null: there is a list
     v_key_text text;            -- as ev_type shows it
-    v_key_names text[];
+    v_key_names text[];         -- as ev_type of jsontriga shows them
+    v_key_columns text[];
     v_key_numbers int2[];
     v_key integer[] := '{}';    -- positions in v_names
     v_key_last integer := 0;    -- the highest of them
@@ -69,7 +71,7 @@ begin
         elsif v_arg = 'deny' then
             v_deny := true;
         elsif starts_with(v_arg, 'ignore=') then
-            v_ignore := array(select btrim(u.name) from unnest(string_to_array(substr(v_arg, 8), ',')) u (name));
+            v_ignore_text := substr(v_arg, 8);
         elsif starts_with(v_arg, 'pkey=') then
             v_key_text := substr(v_arg, 6);
         elsif v_arg ~ '^(ev_type|ev_data|ev_extra[1-4]|when)=' then
@@ -81,14 +83,14 @@ begin
         end if;
     end loop;
     if i_op = 'TRUNCATE' then
-        if v_ignore is not null then
+        if v_has_expression then
+            raise exception 'Custom expressions do not make sense for truncater trigger';
+        elsif v_ignore_text is not null then
             raise exception 'Column ignore does not make sense for truncate trigger';
         elsif v_key_text is not null then
             raise exception 'Custom pkey_list does not make sense for truncate trigger';
         elsif v_backup then
             raise exception 'Backup does not make sense for truncate trigger';
-        elsif v_has_expression then
-            raise exception 'Custom expressions do not make sense for truncater trigger';
         end if;
     end if;
 
@@ -102,27 +104,36 @@ begin
       from (select a.attname::text, a.attnum, a.atttypid, a.attgenerated from pg_catalog.pg_attribute a
              where a.attrelid = i_table_id and a.attnum > 0 and not a.attisdropped order by a.attnum) a;
     v_names := coalesce(v_names, '{}');
+    if v_ignore_text is not null then
+        v_ignore := pgq._listed_columns(v_ignore_text, v_names);
+    end if;
     if v_key_text is null then
         for v_index in 1 .. coalesce(cardinality(v_key_numbers), 0) loop
-            v_position := array_position(v_numbers, v_key_numbers[v_index]);
-            v_key := array_append(v_key, v_position);
-            v_key_last := greatest(v_key_last, v_position);
-            v_key_names := array_append(v_key_names, v_names[v_position]);
+            v_key_columns := array_append(v_key_columns,
+                                          v_names[array_position(v_numbers, v_key_numbers[v_index])]);
         end loop;
+        v_key_names := v_key_columns;
         v_key_text := coalesce(array_to_string(v_key_names, ','), '');
     else
         v_key_names := string_to_array(v_key_text, ',');
-        foreach v_name in array v_key_names loop
-            v_position := array_position(v_names, btrim(v_name));
-            if v_position is not null then
-                v_key := array_append(v_key, v_position);
-                v_key_last := greatest(v_key_last, v_position);
-            elsif i_op <> 'INSERT' then
+        v_key_columns := pgq._listed_columns(v_key_text, v_names);
+        if i_op <> 'INSERT' then
+            select w.word into v_name
+              from regexp_split_to_table(v_key_text, e'[, \t\n\x0b\f\r]+') w (word)
+             where w.word not in (select regexp_split_to_table(u.name, e'[, \t\n\x0b\f\r]+')
+                                    from unnest(v_key_columns || ''::text) u (name))
+             limit 1;
+            if found then
                 raise exception 'Cannot log % on table "%": pkey= names column "%", which the table does not have',
-                      i_op, v_table_name, btrim(v_name) using hint = 'Create the trigger anew with the right names.';
+                      i_op, v_table_name, v_name using hint = 'Create the trigger anew with the right names.';
             end if;
-        end loop;
+        end if;
     end if;
+    for v_index in 1 .. coalesce(cardinality(v_key_columns), 0) loop
+        v_position := array_position(v_names, v_key_columns[v_index]);
+        v_key := array_append(v_key, v_position);
+        v_key_last := greatest(v_key_last, v_position);
+    end loop;
     if i_op in ('UPDATE', 'DELETE') and cardinality(v_key) = 0 then
         raise exception 'Update/Delete on table without pkey'
               using detail = format('Table "%s".', v_table_name),

@@ -18,6 +18,9 @@ begin
         case
             when v_arg = 'backup' then o_backup := true;
             when v_arg = 'deny' then o_deny := true;
+            -- blanks within a list may separate names or belong to one: pgq._listed_columns() looks which
+            when v_arg ~ '^(ignore|pkey)=.*[^, ] +[^, ]' or v_arg ~ e'^(ignore|pkey)=.*[\t\n\x0b\f\r]' then
+                o_special := false;
             when v_arg like 'ignore=%' then o_ignore := skyq._name_list(substr(v_arg, 8));
             when v_arg like 'pkey=%' then o_pkey := substr(v_arg, 6);
             -- the form londiste.create_trigger() writes for a table that has another name elsewhere

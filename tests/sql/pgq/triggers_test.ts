@@ -413,6 +413,38 @@ describe("triggers", () => {
     ]);
   });
 
+  it("find the columns of a list as the original does: blanks separate names as commas do, or belong to one", async () => {
+    await clean();
+    await sql.unsafe('create table t (id int primary key, a int, b int, "a b" int, "c,d" int, " e" int)');
+    const shown = async (list: string) => {
+      await sql.unsafe("drop trigger if exists tg on t");
+      await create("t", `, E'ignore=${list}'`);
+      await sql.unsafe("truncate t; insert into t values (1, 2, 3, 4, 5, 6)");
+      return (await events()).at(-1)!.ev_data;
+    };
+    expect(await shown("a b")).toBe("id=1&c%2cd=5&+e=6");
+    expect(await shown(",, a\\t,\\nb ,")).toBe("id=1&a+b=4&c%2cd=5&+e=6");
+    expect(await shown("b, a")).toBe("id=1&a+b=4&c%2cd=5&+e=6");
+    expect(await shown("c,d")).toBe("id=1&a=2&b=3&a+b=4&+e=6");
+    expect(await shown("A,e")).toBe("id=1&a=2&b=3&a+b=4&c%2cd=5&+e=6");
+    expect(await shown(" e")).toBe("id=1&a=2&b=3&a+b=4&c%2cd=5");
+
+    await sql.unsafe("drop trigger tg on t");
+    await create("t", ", 'pkey=b a,,'");
+    await sql.unsafe("update t set id = 7; update t set a = 8");
+    expect((await texts()).slice(-3)).toEqual([
+      "U:b a,, id=7&a=2&b=3&a+b=4&c%2cd=5&+e=6",
+      "D:b a,, id=7&a=2&b=3&a+b=4&c%2cd=5&+e=6",
+      "I:b a,, id=7&a=8&b=3&a+b=4&c%2cd=5&+e=6",
+    ]);
+    await sql.unsafe("drop trigger tg on t");
+    await create("t", ", 'pkey=a nosuch'");
+    expect(await run(["update t set a = 9"])).toEqual([{
+      statement: 0,
+      message: 'Cannot log UPDATE on table "public.t": pkey= names column "nosuch", which the table does not have',
+    }]);
+  });
+
   it("log a key that only looks different as an update, and one that changed as delete and insert", async () => {
     await clean();
     await sql.unsafe("create table t (v text, k numeric, b text, primary key (k, b))");

@@ -59,7 +59,7 @@ describe("skyq.create_capture()", () => {
     await sql.unsafe(`
       create table magic (id int primary key, _pgq_ev_extra1 text);
       create table parted (id int primary key) partition by range (id); create view v as select 1 as id`);
-    for (const arg of ["when=id>1", "ev_extra3='x'", "ev_extra1=txt", "SKIP", "foo"]) {
+    for (const arg of ["when=id>1", "ev_extra3='x'", "ev_extra1=txt", "SKIP", "foo", "ignore=id txt", "pkey=id,\tid"]) {
       expect(await value(`select skyq.create_capture('q', 't', array[$$${arg}$$])`)).toBe(null);
     }
     for (const table of ["magic", "parted", "v"]) {
