@@ -46,6 +46,7 @@ declare
     v_other_changed boolean := false;
     v_shown integer[];          -- positions of data columns
     v_shows_all boolean;
+    v_has_magic boolean;        -- columns that stand for a field of the event: no data, not part of the key
     v_has_virtual boolean;      -- generated columns that are not stored: rows do not have their values
     v_shown_names text[];
     v_shown_types oid[];
@@ -104,6 +105,7 @@ begin
       from (select a.attname::text, a.attnum, a.atttypid, a.attgenerated from pg_catalog.pg_attribute a
              where a.attrelid = i_table_id and a.attnum > 0 and not a.attisdropped order by a.attnum) a;
     v_names := coalesce(v_names, '{}');
+    v_has_magic := strpos(array_to_string(v_names, ','), '_pgq_ev_') > 0;
     if v_ignore_text is not null then
         v_ignore := pgq._listed_columns(v_ignore_text, v_names);
     end if;
@@ -130,9 +132,11 @@ begin
         end if;
     end if;
     for v_index in 1 .. coalesce(cardinality(v_key_columns), 0) loop
-        v_position := array_position(v_names, v_key_columns[v_index]);
-        v_key := array_append(v_key, v_position);
-        v_key_last := greatest(v_key_last, v_position);
+        if not (v_has_magic and starts_with(v_key_columns[v_index], '_pgq_ev_')) then
+            v_position := array_position(v_names, v_key_columns[v_index]);
+            v_key := array_append(v_key, v_position);
+            v_key_last := greatest(v_key_last, v_position);
+        end if;
     end loop;
     if i_op in ('UPDATE', 'DELETE') and cardinality(v_key) = 0 then
         raise exception 'Update/Delete on table without pkey'
@@ -191,7 +195,7 @@ begin
                                                       v_old[v_index], v_new[v_index]);
                 if v_changed[v_index] then
                     v_key_changed := v_key_changed or v_index = any (v_key);
-                    if v_names[v_index] = any (v_ignore) then
+                    if v_names[v_index] = any (v_ignore) or v_has_magic and starts_with(v_names[v_index], '_pgq_ev_') then
                         v_ignored_changed := true;
                     else
                         v_other_changed := true;
@@ -207,8 +211,7 @@ begin
     end if;
 
     -- columns that are data
-    v_shows_all := v_ignore is null and v_has_virtual is not true
-        and strpos(array_to_string(v_names, ','), '_pgq_ev_') = 0;
+    v_shows_all := v_ignore is null and v_has_virtual is not true and not v_has_magic;
     v_shown_names := v_names;
     v_shown_types := v_types;
     if not v_shows_all then
@@ -244,7 +247,7 @@ begin
                            when 'json' then pgq._json_row(v_shown_names, v_shown_types, v_shown_row, i_old_json)
                            else pgq._urlencode_row(v_shown_names, v_shown_row) end;
         end if;
-        if not v_shows_all then
+        if v_has_magic then
             for v_index in 1 .. cardinality(v_names) loop
                 if starts_with(v_names[v_index], '_pgq_ev_') then
                     v_position := array_position('{_pgq_ev_type,_pgq_ev_data,_pgq_ev_extra1,_pgq_ev_extra2,'

@@ -445,6 +445,28 @@ describe("triggers", () => {
     }]);
   });
 
+  it("take magic columns neither for data nor for a part of the key, nor for a change that has to be logged", async () => {
+    await clean();
+    await sql.unsafe("create table t (id int, v text, w text, _pgq_ev_extra3 text, primary key (id, _pgq_ev_extra3))");
+    await create("t", "", { name: "sqltriga" });
+    await sql.unsafe("insert into t values (1, 'a', 'b', 'x')");
+    await sql.unsafe("update t set _pgq_ev_extra3 = 'y'; update t set v = 'c', _pgq_ev_extra3 = 'z'; delete from t");
+    expect((await events()).map((row) => [row.ev_type, row.ev_data, row.ev_extra3])).toEqual([
+      ["I", "(id,v,w) values ('1','a','b')", "x"],
+      ["U", "v='c' where id='1'", "z"],
+      ["D", "id='1'", "z"],
+    ]);
+
+    await sql.unsafe("drop trigger tg on t");
+    await create("t", ", 'ignore=w'");
+    await sql.unsafe("insert into t values (1, 'a', 'b', 'x')");
+    await sql.unsafe("update t set w = 'c', _pgq_ev_extra3 = 'y'; update t set _pgq_ev_extra3 = 'z'; update t set v = 'd'");
+    expect((await events()).slice(3).map((row) => [row.ev_type, row.ev_data, row.ev_extra3])).toEqual([
+      ["I:id,_pgq_ev_extra3", "id=1&v=a", "x"],
+      ["U:id,_pgq_ev_extra3", "id=1&v=d", "z"],
+    ]);
+  });
+
   it("log a key that only looks different as an update, and one that changed as delete and insert", async () => {
     await clean();
     await sql.unsafe("create table t (v text, k numeric, b text, primary key (k, b))");
