@@ -23,7 +23,10 @@ begin
         v_position := array_position(v_field_names, split_part(v_arg, '=', 1));
         -- of a repeated argument the first counts
         if v_position is not null and v_expressions[v_position] is null then
-            v_expressions[v_position] := pgq._trigger_expression(substr(v_arg, strpos(v_arg, '=') + 1), v_names);
+            -- The originals run each as a statement: it may end with a semicolon, and without a column it gives NULL.
+            v_arg := rtrim(substr(v_arg, strpos(v_arg, '=') + 1), e' \t\n\r\f;');
+            v_expressions[v_position] := case v_arg when '' then 'null'
+                                         else pgq._trigger_expression(v_arg, v_names) end;
         end if;
     end loop;
 

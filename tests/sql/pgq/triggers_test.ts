@@ -673,6 +673,17 @@ describe("triggers", () => {
     expect(row!.text).toBe(after);
   });
 
+  it("take an expression that ends with a semicolon, and an empty one for NULL", async () => {
+    await clean();
+    await sql.unsafe("create table t (id int primary key)");
+    await create("t", ", 'ev_data= ', 'ev_extra2=', 'ev_extra3=id + 1; ', 'when=id < 9;'");
+    await sql.unsafe("insert into t values (1), (9)");
+    expect(await events()).toEqual([event("I:id", null, { ev_extra3: "2" })]);
+    await sql.unsafe("drop trigger tg on t");
+    await create("t", ", 'when='");
+    expect((await run(["insert into t values (2)"]))[0]!.message).toMatch(/^when= query result must be boolean, got=/);
+  });
+
   it("do not let expressions write", async () => {
     await clean();
     await sql.unsafe("create table t (id int primary key); create table side (x int)");
