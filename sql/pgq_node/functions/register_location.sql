@@ -6,11 +6,6 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 -- Notes where a node is and whether it is dead. A null location keeps the one there is. The root tells the others.
 -- Returns:   200
 begin
-    if pgq_node._node_type(i_queue_name) = 'root' then
-        perform pgq.insert_event(i_queue_name, 'pgq.location-info', i_node_name,
-                                 i_queue_name, i_node_location, i_dead::text, null);
-    end if;
-
     if i_node_location is null then
         update pgq_node.node_location l set dead = i_dead
          where l.queue_name = i_queue_name and l.node_name = i_node_name;
@@ -19,6 +14,10 @@ begin
         values (i_queue_name, i_node_name, i_node_location, i_dead)
             on conflict on constraint node_location_pkey
             do update set node_location = excluded.node_location, dead = excluded.dead;
+    end if;
+    if pgq_node._node_type(i_queue_name) = 'root' then
+        perform pgq.insert_event(i_queue_name, 'pgq.location-info', i_node_name,
+                                 i_queue_name, i_node_location, i_dead::text, null);
     end if;
     ret_code := 200;
     ret_note := 'Location registered';

@@ -23,10 +23,6 @@ begin
             ret_note := 'Cannot drop location of node''s parent';
             return;
         end if;
-        if v_node.node_type = 'root' then
-            perform pgq.insert_event(i_queue_name, 'pgq.unregister-location', i_node_name,
-                                     i_queue_name, null, null, null);
-        end if;
         perform pgq_node.unregister_subscriber(i_queue_name, i_node_name);
     end if;
 
@@ -37,6 +33,9 @@ begin
     else
         ret_code := 301;
         ret_note := 'Location not found: ' || i_queue_name || '/' || i_node_name;
+    end if;
+    if v_node.node_type = 'root' then
+        perform pgq.insert_event(i_queue_name, 'pgq.unregister-location', i_node_name, i_queue_name, null, null, null);
     end if;
 end;
 $$;
