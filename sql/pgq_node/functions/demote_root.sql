@@ -47,9 +47,6 @@ begin
         v_is_paused := found;
         perform pgq.ticker(i_queue_name, last_tick, now(), nextval(pgq.quote_fqname(v_node.queue_event_seq)::regclass));
         update pgq.queue q set queue_ticker_paused = true where q.queue_id = v_node.queue_id and v_is_paused;
-        update pgq_node.local_state s
-           set last_tick_id = last_tick
-         where s.queue_name = i_queue_name and s.consumer_name = v_node.worker_name;
         ret_note := 'Step 2: Inserted last tick: ' || i_queue_name;
     elsif i_step = 3 then
         update pgq_node.node_info n set node_type = 'branch' where n.queue_name = i_queue_name;

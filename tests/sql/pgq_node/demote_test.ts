@@ -40,6 +40,8 @@ describe("pgq_node.demote_root()", () => {
     expect(tick).toBe(lastTick);
     const events = await db.rows("reader", `select ev_data from pgq.get_batch_events(${id}) where ev_type = 't'`);
     expect(events).toEqual([["in time"]]);
+    // The root's worker stays where it is until it has a provider.
+    expect(await db.value("setup", "select last_tick_id from pgq_node.local_state")).toBe(1);
     // Somebody paused the ticker; that has not changed.
     expect(await db.value("setup", "select queue_ticker_paused from pgq.queue")).toBe(true);
 
