@@ -1,3 +1,13 @@
+do $$
+-- 0.1.0 had one that returned a text: a function of the same arguments cannot be replaced by one that returns another type.
+begin
+    if exists (select from pg_catalog.pg_proc p
+                where p.oid = pg_catalog.to_regprocedure('skyq._text_settings(oid)') and not p.proretset) then
+        drop function skyq._text_settings(oid);
+    end if;
+end;
+$$;
+
 create or replace function skyq._text_settings(i_table oid, out name text, out value text, out probe text, out shown text)
 returns setof record
 language sql stable set search_path = pg_catalog, pg_temp as $$

@@ -17,7 +17,8 @@ const SHAPE = `
   select conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
     from pg_constraint where connamespace = 'skyq'::regnamespace
   union all
-  select p.oid::regprocedure || ' ' || coalesce(p.proacl::text, '') from pg_proc p where p.pronamespace = 'skyq'::regnamespace
+  select p.oid::regprocedure || ' ' || pg_get_function_result(p.oid) || ' ' || coalesce(p.proacl::text, '')
+    from pg_proc p where p.pronamespace = 'skyq'::regnamespace
   order by 1`;
 
 async function shape(db: SqlConnection): Promise<string[]> {
@@ -35,6 +36,8 @@ describe("installSchemas() on a database of the first version", () => {
       drop function skyq.event_failed, skyq.failed_event_retry, skyq.failed_event_drop, skyq.maint_queue_policy,
                     skyq.set_queue_policy, skyq.rotation_holders, skyq.queue_size, skyq._drop_consumer,
                     skyq.fence_worker, skyq.set_fence;
+      drop function skyq._text_settings(oid);
+      create function skyq._text_settings(i_table oid) returns text language sql as 'select null::text';
       delete from skyq.migration where schema_name = 'skyq' and id in (1, 2, 4)`);
     expect(await shape(b)).not.toEqual(await shape(a));
     const report = await installSchemas(b, { log: silentLog });
