@@ -460,7 +460,9 @@ describe("triggers", () => {
     await sql.unsafe("drop trigger tg on t");
     await create("t", ", 'ignore=w'");
     await sql.unsafe("insert into t values (1, 'a', 'b', 'x')");
-    await sql.unsafe("update t set w = 'c', _pgq_ev_extra3 = 'y'; update t set _pgq_ev_extra3 = 'z'; update t set v = 'd'");
+    await sql.unsafe(
+      "update t set w = 'c', _pgq_ev_extra3 = 'y'; update t set _pgq_ev_extra3 = 'z'; update t set v = 'd'",
+    );
     expect((await events()).slice(3).map((row) => [row.ev_type, row.ev_data, row.ev_extra3])).toEqual([
       ["I:id,_pgq_ev_extra3", "id=1&v=a", "x"],
       ["U:id,_pgq_ev_extra3", "id=1&v=d", "z"],

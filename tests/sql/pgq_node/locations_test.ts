@@ -25,7 +25,9 @@ describe("pgq_node.drop_node()", () => {
     expect(await call("unregister_location", "'q', 'n3'")).toEqual([[200, "Ok"]]);
     expect(await events()).toEqual([["pgq.unregister-location", "n2", "q"], ["pgq.unregister-location", "n3", "q"]]);
     expect(await nodes()).toEqual([["n1"]]);
-    expect(await db.rows("admin", "select consumer_name from pgq.get_consumer_info()")).toEqual([[".global_watermark"]]);
+    expect(await db.rows("admin", "select consumer_name from pgq.get_consumer_info()")).toEqual([[
+      ".global_watermark",
+    ]]);
   });
 
   it("without a name drops nothing", async () => {
