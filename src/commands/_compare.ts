@@ -45,7 +45,7 @@ export const SHARED_OPTIONS = {
     choices: ["server", "local"],
     help: "who sorts keys that no index has in byte order: the servers, or this machine on its disk",
   },
-  sortDir: { kind: "string", value: "DIR", default: ".", help: "where --sort=local may fill a file (.)" },
+  sortDir: { kind: "string", value: "DIR", help: "where --sort=local may fill a file (.)" },
   sortBufsize: { kind: "string", value: "SIZE", help: "memory of --sort=local per table: 64MB (16MB)" },
   jobs: { kind: "number", default: 1, min: 1, help: "tables at a time" },
   maxRate: {
@@ -68,7 +68,7 @@ export interface SharedOptions {
   readonly ignoreColumns: readonly string[];
   readonly method: string;
   readonly sort: string;
-  readonly sortDir: string;
+  readonly sortDir: string | null;
   readonly sortBufsize: string | null;
   readonly jobs: number;
   readonly maxRate: string | null;
@@ -177,11 +177,13 @@ async function withReports(
 function localSortOf({ sort, sortDir, sortBufsize }: SharedOptions): ExternalSort | null {
   const memoryBytes = sortBufsize === null ? undefined : parseSortMemory(sortBufsize);
   if (sort === "server") {
-    if (sortBufsize === null) return null;
-    throw new SkyqError("usage", "Cannot take --sort-bufsize: it is for --sort=local");
+    const named = sortBufsize !== null ? "--sort-bufsize" : sortDir !== null ? "--sort-dir" : null;
+    if (named === null) return null;
+    throw new SkyqError("usage", `Cannot take ${named}: it is for --sort=local`);
   }
-  checkWritable(sortDir);
-  return { directory: sortDir, memoryBytes };
+  const directory = sortDir ?? ".";
+  checkWritable(directory);
+  return { directory, memoryBytes };
 }
 
 function pairOf(ctx: CommandContext, options: SharedOptions): Pair {

@@ -289,18 +289,25 @@ class Reading {
       await Promise.all([source.exec("release skyq"), target.exec("release skyq")]);
       const [here, there] = hashes;
       const runs = runsOf(ranges.map((_, n) => !sameHash(here[n]!, there[n]!)), gap);
-      const isRead = (n: number) => runs.some(([first, last]) => n >= first && n <= last);
-      ranges.forEach((_, n) => {
-        if (isRead(n)) return;
-        this.counts.sourceRows += here[n]!.count;
-        this.counts.targetRows += there[n]!.count;
-      });
-      for (const [first, last] of runs) await this.#walk({ after: ranges[first]!.after, upTo: ranges[last]!.upTo });
+      // In the order of keys: a checkpoint on the way counts nothing that lies behind it.
+      let next = 0;
+      const countUpTo = (end: number) => {
+        for (; next < end; next++) {
+          this.counts.sourceRows += here[next]!.count;
+          this.counts.targetRows += there[next]!.count;
+        }
+      };
+      for (const [first, last] of runs) {
+        countUpTo(first);
+        await this.#walk({ after: ranges[first]!.after, upTo: ranges[last]!.upTo });
+        next = last + 1;
+      }
+      countUpTo(ranges.length);
       done = ranges.at(-1)!.upTo ?? null;
       await pace.advance(names.table, this.counts.sourceRows, { bytes: 0, rows: 0 });
       if (done === null) return;
       this.#reached(done);
-      const readCount = ranges.filter((_, n) => isRead(n)).length;
+      const readCount = runs.reduce((sum, [first, last]) => sum + last - first + 1, 0);
       if (method === "auto" && readCount > ranges.length / 2) {
         log.info(`${names.table}: ${readCount} of ${ranges.length} ranges differ, reading the rest without hashes`);
         return await this.#walk({ after: done, upTo: null });

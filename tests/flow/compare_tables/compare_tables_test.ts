@@ -134,6 +134,7 @@ describe("compare and repair of a replicated pair", () => {
       [["compare", "conf.ini", "--count-only", "--jobs=2"], "--jobs where rows are only counted"],
       [["compare", "conf.ini", "--count-only", "--max-lag=2"], "--max-lag where rows are only counted"],
       [["compare", "conf.ini", "--max-rate=fast"], "is no rate"],
+      [["compare", "conf.ini", "--sort-dir=."], "Cannot take --sort-dir"],
       [["compare", "conf.ini", "--method=guess"], "auto"],
     ];
     for (const [args, text] of cases) {
