@@ -270,6 +270,22 @@ describe("compare and repair of tables that no queue connects", () => {
     expect(files()).not.toContain("progress.json");
   });
 
+  it("--resume of a run by hashes counts each row once", async () => {
+    for (const [side, v] of [[source, "a"], [target, "b"]] as const) {
+      await side.sql(`create table half (id integer primary key, v text);
+        insert into half select i, case when i <= 20000 then repeat('${v}', 300) else 'same' end from generate_series(1, 60000) i`);
+    }
+    const args = ["half", "--method=hash", "--resume=half.json", "--json"];
+    const sides = [`--source=${source.dsn()}`, `--target=${target.dsn()}`];
+    await using first = spawnSkyq(["compare", ...sides, ...args, "--max-rate=4000rows"], { cwd: dir });
+    await waitFor(() => /"after"/.test(Deno.readTextFileSync(join(dir, "half.json"))), { what: "a checkpoint" });
+    await first.kill("SIGKILL");
+    const { code, stderr, stdout } = await run("compare", ...args);
+    expect(code).toBe(3);
+    expect(stderr).toContain("goes on behind");
+    expect(JSON.parse(stdout)).toMatchObject({ source_rows: 60000, target_rows: 60000, differing: 20000 });
+  });
+
   it("a condition is one expression, and cannot end the statement it stands in", async () => {
     await both("create table w (id integer primary key, v text); insert into w values (1, 'a')");
     await target.sql("update w set v = 'b'");
