@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { lendDatabases, type LentDatabase } from "../../harness/pair.ts";
 import { skyq, skyqCommand, type SkyqProcess, type SkyqResult, spawnSkyq } from "../../harness/process.ts";
 import { waitFor } from "../../harness/wait_for.ts";
+import { TappedDatabase } from "../../harness/wire_tap.ts";
 
 describe("the files of repair", () => {
   let source: LentDatabase;
@@ -122,6 +123,28 @@ describe("the files of repair", () => {
     }).output();
     expect(code).toBe(1);
     expect(files("secret")).toEqual([]);
+  });
+
+  it("keep what takes back fixes of which nobody knows whether they were committed", async () => {
+    for (const [when, fixed] of [["before", "0"], ["after", "3"]] as const) {
+      emptied();
+      await both("drop table if exists unsure; create table unsure (id integer primary key, v text)");
+      await source.sql("insert into unsure values (1, 'x'), (2, 'x'), (3, 'x')");
+      await target.sql("insert into unsure values (1, 'y'), (2, 'y'), (3, 'y')");
+      const tapped = new TappedDatabase(target);
+      const committing = tapped.reached("skyq repair: commit", when);
+      await using job = spawnSkyq(
+        ["repair", `--source=${source.dsn()}`, `--target=${tapped.dsn()}`, "unsure", "--apply"],
+        { cwd: dir },
+      );
+      await committing;
+      await tapped[Symbol.asyncDispose]();
+      const { code, stderr } = await job.wait();
+      expect([code, stderr]).toEqual([1, expect.stringContaining("may have been committed; the undo file has them")]);
+      expect(await target.sql("select count(*) from unsure where v = 'x'")).toBe(fixed);
+      await target.sql(Deno.readTextFileSync(join(dir, "undo.public.unsure.sql")));
+      expect(await target.sql("select string_agg(v, '') from unsure")).toBe("yyy");
+    }
   });
 
   it("take back what was applied before the disk was full, by whole statements alone", async () => {
