@@ -1,5 +1,5 @@
 import { defineCommand } from "../cli/command.ts";
-import { requireConsumer, requireNoNode } from "../engine/queue_admin/names.ts";
+import { requireConsumer, requireNoNode, UNREGISTER_HINT } from "../engine/queue_admin/names.ts";
 import { unregisterConsumer } from "../queue/pgq.ts";
 import { CONSUMER_ARG, QUEUE_ARG, queueAndConsumer, withQueues } from "./_database.ts";
 
@@ -18,7 +18,7 @@ export const consumerUnregister = defineCommand({
         queue,
         consumer,
         act: "unregister",
-        hint: "`skyq subscriber unregister CONFIG` retires the node, with --gone where its database is gone.",
+        hint: UNREGISTER_HINT,
       });
       await unregisterConsumer(db, queue, consumer);
       ctx.log.info(`Unregistered consumer "${consumer}" from queue "${queue}"`);

@@ -14,7 +14,7 @@ import {
 } from "../../queue/pgq.ts";
 import { changeSettings, parseSetting, SETTINGS } from "../queue_admin/config.ts";
 import { dropQueueAndLimits } from "../queue_admin/drop.ts";
-import { checkedName, requireConsumer, requireNoNode, requireQueue } from "../queue_admin/names.ts";
+import { checkedName, requireConsumer, requireNoNode, requireQueue, UNREGISTER_HINT } from "../queue_admin/names.ts";
 import { findTick, isRegistered, positionOf } from "../queue_admin/position.ts";
 import { sequenceDdl, tableDdl } from "./ddl.ts";
 import { parsePattern, type Pattern, type Values } from "./grammar.ts";
@@ -117,8 +117,7 @@ export const STATEMENTS: readonly ConsoleStatement[] = [
       : [(await requireConsumer(db, queue, consumer)).consumer_name];
     // All are looked at first: what is refused leaves nothing half done.
     for (const name of consumers) {
-      const hint = "To retire a subscriber, run `skyq subscriber unregister` with its config.";
-      await requireNoNode(db, { queue, consumer: name, act: "unregister", hint });
+      await requireNoNode(db, { queue, consumer: name, act: "unregister", hint: UNREGISTER_HINT });
     }
     for (const name of consumers) await unregisterConsumer(db, queue, name);
     printer.line("UNREGISTER");

@@ -109,6 +109,10 @@ export async function nodeOf(db: Queryable, queue: string): Promise<string | nul
   return row?.name ?? null;
 }
 
+/** Of those who would unregister one of {@link requireNoNode}'s. */
+export const UNREGISTER_HINT =
+  "`skyq subscriber unregister CONFIG` retires the node, with --gone where its database is gone.";
+
 /**
  * A consumer by which a node of a cascade reads, or which holds a watermark, is moved and ended by what knows of nodes.
  * @param act what is to be done: `move`
@@ -119,21 +123,18 @@ export async function requireNoNode(
   { queue, consumer, act, hint }: { queue: string; consumer: string; act: string; hint: string },
 ): Promise<void> {
   if (!await mayRead(db, "pgq_node.subscriber_info")) return;
-  const [row] = await db.query<{ name: string }>(
-    `select s.subscriber_node as name from pgq_node.subscriber_info s
+  const [row] = await db.query<{ why: string }>(
+    `select pg_catalog.format('node "%s" reads queue "%s" by it', s.subscriber_node, s.queue_name) as why
+       from pgq_node.subscriber_info s
       where s.queue_name = $1 and $2 in (s.worker_name, s.watermark_name)
      union all
-     select n.node_name from pgq_node.node_info n where n.queue_name = $1 and $2 = '.global_watermark'`,
+     select pg_catalog.format('node "%s" keeps queue "%s" for all its subscribers by it', n.node_name, n.queue_name)
+       from pgq_node.node_info n
+      where n.queue_name = $1 and $2 = '.global_watermark'`,
     [queue, consumer],
   );
   if (row === undefined) return;
-  throw new SkyqError(
-    "refused",
-    `Cannot ${act} consumer "${consumer}": node "${row.name}" reads queue "${queue}" by it`,
-    {
-      hint,
-    },
-  );
+  throw new SkyqError("refused", `Cannot ${act} consumer "${consumer}": ${row.why}`, { hint });
 }
 
 async function mayRead(db: Queryable, table: string): Promise<boolean> {

@@ -212,6 +212,21 @@ describe("a queue that others live by", () => {
         expect.stringMatching(/Cannot unregister [^]*subscriber unregister CONFIG/),
       ]);
     }
+    expect((await refused("consumer unregister db.ini shop", ".global_watermark"))[1]).toContain(
+      'node "shop_root" keeps queue "shop" for all its subscribers by it',
+    );
+    const consumers = () => database.sql("select consumer_name from pgq.get_consumer_info('shop') order by 1");
+    const before = await consumers();
+    for (const consumer of ["leaf", "*"]) {
+      const { code, stderr } = await skyq([
+        "console",
+        database.dsn(),
+        "-c",
+        `unregister consumer ${consumer} from shop`,
+      ]);
+      expect([code, stderr]).toEqual([1, expect.stringMatching(/Cannot unregister [^]*subscriber unregister CONFIG/)]);
+    }
+    expect(await consumers()).toBe(before);
     await ok("subscriber unregister pair.ini");
     await ok("provider remove pair.ini --all");
     await database.sql("select * from pgq_node.drop_node('shop', 'shop_root')");

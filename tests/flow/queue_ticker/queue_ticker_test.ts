@@ -116,6 +116,28 @@ describe("the ticker of one database", () => {
     }
   });
 
+  it("looks again when it was told to while it ticked", async () => {
+    await createQueue(database, "late");
+    await Running.one(database, "fail", { tickPeriodMs: 600_000 }).ready();
+    // It has looked at all queues, and is at the tick of q, which waits for this lock.
+    const holder = await database.cluster.session(database.name);
+    await holder.query("begin; lock table pgq.tick in share mode");
+    await database.sql(`select pgq.insert_event('q', 't', 'd'), pgq.insert_event('q', 't', 'd')`);
+    await waitFor(async () => {
+      await database.sql(`notify ${TICKER_CHANNEL}`);
+      return await database.sql(
+            "select 1 from pg_locks where not granted and relation = 'pgq.tick'::regclass",
+          ) !== "" || null;
+    }, { what: "the tick to wait", pollMs: 50 });
+    const before = await ticks(database, "late");
+    await database.sql(`select pgq.insert_event('late', 't', 'd'), pgq.insert_event('late', 't', 'd')`);
+    await database.sql(`notify ${TICKER_CHANNEL}`);
+    await holder.query("commit");
+    await holder[Symbol.asyncDispose]();
+    await waitFor(async () => await ticks(database, "late") > before, { what: "the tick of what came later" });
+    await database.sql("select pgq.drop_queue('late')");
+  });
+
   it("ticks the first event of a queue that has been idle for long", async () => {
     await database.sql(`select pgq.create_queue('new');
       select pgq.set_queue_config('new', 'ticker_max_lag', '0.01 seconds'), pgq.ticker('new');
