@@ -270,6 +270,17 @@ describe("compare and repair of tables that no queue connects", () => {
     expect(files()).not.toContain("progress.json");
   });
 
+  it("a partitioned table is as large as its partitions together", async () => {
+    for (const side of [source, target]) {
+      await side.sql(`create table parted (id integer primary key, v text) partition by range (id);
+        create table parted_1 partition of parted for values from (0) to (1000);
+        create table parted_2 partition of parted for values from (1000) to (9000);
+        insert into parted select i, repeat('x', 300) from generate_series(1, 2000) i`);
+    }
+    const { code, stderr } = await run("compare", "parted");
+    expect([code, stderr]).toEqual([0, expect.stringMatching(/it is small \([1-9]\d* kB\)/)]);
+  });
+
   it("--resume of a run by hashes counts each row once", async () => {
     for (const [side, v] of [[source, "a"], [target, "b"]] as const) {
       await side.sql(`create table half (id integer primary key, v text);
